@@ -1,0 +1,74 @@
+//! The only room that reads a clock.
+//!
+//! Wall time orders nothing between nodes; it is what alerts, silences and intervals are written in.
+//! Monotonic time drives timers. Both come from one [`Clock`] handed down from `app`, so that a
+//! simulation can own them: under tokio's paused time [`Clock::simulated`] advances with the timers.
+//! Sleeping is `tokio::time`'s business, everywhere.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+/// Wall-clock time, UTC. Go's zero time (0001-01-01T00:00:00Z) is written as an `Option` that is `None`.
+pub type Time = DateTime<Utc>;
+
+/// A handle to the wall and monotonic clocks of this process, or of one simulated node.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    /// Wall time is `start` plus what tokio's (virtual) clock has moved since `origin`.
+    Virtual {
+        origin: Instant,
+        start: Time,
+    },
+}
+
+impl Clock {
+    /// The clocks of the machine.
+    #[must_use]
+    pub fn system() -> Self {
+        Clock(Source::System)
+    }
+
+    /// A wall clock that stands at `start` now and moves with tokio's timers.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the clock module is where clocks are read")]
+    pub fn simulated(start: Time) -> Self {
+        Clock(Source::Virtual { origin: Instant::now(), start })
+    }
+
+    /// Wall time now.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the clock module is where clocks are read")]
+    pub fn now(&self) -> Time {
+        match &self.0 {
+            Source::System => Utc::now(),
+            Source::Virtual { origin, start } => *start + delta(Instant::now().saturating_duration_since(*origin)),
+        }
+    }
+
+    /// Monotonic time now, in tokio's terms, so that it can be slept until.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the clock module is where clocks are read")]
+    pub fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The monotonic moment at which the wall clock will show `at`, if nobody sets it; now if it is past.
+    #[must_use]
+    pub fn instant_of(&self, at: Time) -> Instant {
+        let ahead = (at - self.now()).to_std().unwrap_or(Duration::ZERO);
+        // A deadline centuries away must not overflow the timer.
+        self.monotonic() + ahead.min(Duration::from_secs(10 * 365 * 86_400))
+    }
+}
+
+/// `Duration` as a signed difference of wall times; saturates at about 292 million years.
+#[must_use]
+pub fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}

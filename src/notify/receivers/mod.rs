@@ -1,0 +1,105 @@
+//! The integrations: one file each, all behind [`Notifier`].
+//!
+//! [`build`] turns one checked integration of the configuration into something that can deliver. It runs at
+//! start and at every reload, so whatever can be wrong with the settings (certificates, proxies) shows there.
+//! Shared ways of writing, cutting and judging live beside the integrations: [`json`], [`text`], [`payload`],
+//! [`http_status`]. An integration makes one attempt; retries, time limits and the log are the pipeline's.
+
+pub mod http_status;
+pub mod json;
+pub mod message;
+pub mod payload;
+pub mod text;
+pub mod webhook;
+mod yaml;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    config::model::{IntegrationConfig, Settings},
+    httpconf::{ClientOptions, DialMetrics, HttpConfigError, ProxyEnvironment},
+    metrics::Metrics,
+    notify::types::{FailureReason, Notification, Notifier, NotifyError, NotifyFuture, Progress},
+    random::Random,
+    template::Templates,
+};
+
+/// What integrations are built with: the same for all of one configuration.
+#[derive(Clone)]
+pub struct BuildContext {
+    pub templates: Arc<Templates>,
+    /// For [`crate::httpconf::Client::new`].
+    pub http: ClientOptions,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl BuildContext {
+    /// `version` is the one in `User-Agent: Alertmanager/<version>`. The proxy environment is read here.
+    #[must_use]
+    pub fn new(templates: Arc<Templates>, version: &str, clock: Clock, random: Random, metrics: &Metrics) -> Self {
+        let dials = DialMetrics {
+            attempted: metrics.conntrack_attempted_total.clone(),
+            established: metrics.conntrack_established_total.clone(),
+            closed: metrics.conntrack_closed_total.clone(),
+            failed: metrics.conntrack_failed_total.clone(),
+        };
+        let http = ClientOptions {
+            user_agent: format!("Alertmanager/{version}"),
+            clock: clock.clone(),
+            random: random.clone(),
+            dials,
+            proxy_environment: ProxyEnvironment::from_process(),
+        };
+        BuildContext { templates, http, clock, random }
+    }
+}
+
+/// Why an integration cannot be built. A reload fails with it.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Http(#[from] HttpConfigError),
+    /// Settings that can only be judged when the integration is built.
+    #[error("{0}")]
+    Settings(String),
+}
+
+/// Makes one integration ready to deliver. One that this program cannot deliver yet is built all the same,
+/// fails every notification, and says so in the log.
+///
+/// # Errors
+/// Certificates, keys or proxies that cannot be used.
+pub fn build(config: &IntegrationConfig, context: &BuildContext) -> Result<Box<dyn Notifier>, BuildError> {
+    match &config.settings {
+        Settings::Webhook(webhook) => Ok(Box::new(webhook::Webhook::new(webhook, context)?)),
+        _ => {
+            tracing::error!(
+                integration = config.kind,
+                index = config.index,
+                "this integration is not supported by this version: its notifications will fail"
+            );
+            Ok(Box::new(NotBuilt { integration: config.kind }))
+        }
+    }
+}
+
+/// Stands for an integration that cannot be delivered: fails each time, loudly and without retries.
+struct NotBuilt {
+    integration: &'static str,
+}
+
+impl Notifier for NotBuilt {
+    fn notify<'a>(&'a self, _notification: &'a Notification) -> NotifyFuture<'a> {
+        Box::pin(async move {
+            Err(NotifyError {
+                message: format!("integration {} is not supported by this version", self.integration),
+                retry: false,
+                reason: FailureReason::Other,
+                progress: Progress::NotSent,
+                retry_after: None,
+            })
+        })
+    }
+}
