@@ -1,1 +1,26 @@
+//! Carillon: a highly available Prometheus Alertmanager. README says what it does and how it is built;
+//! `main` is the server.
 
+#![forbid(unsafe_code)]
+
+pub mod alert;
+pub mod alerts;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod dispatch;
+pub mod httpconf;
+pub mod inhibit;
+pub mod logging;
+pub mod metrics;
+pub mod nflog;
+pub mod notify;
+pub mod random;
+pub mod replica;
+pub mod silence;
+pub mod store;
+pub mod template;
+pub mod timeinterval;
+pub mod web;

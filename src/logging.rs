@@ -87,7 +87,8 @@ fn json(text: &str) -> String {
 
 /// Quoted where a blank, a quote, an equals sign or something unprintable would tear the line.
 fn write_text(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
-    let plain = !text.is_empty() && text.chars().all(|c| c > ' ' && c != '"' && c != '=' && c != '\\' && !c.is_control());
+    let plain =
+        !text.is_empty() && text.chars().all(|c| c > ' ' && c != '"' && c != '=' && c != '\\' && !c.is_control());
     if plain { writer.write_str(text) } else { writer.write_str(&json(text)) }
 }
 

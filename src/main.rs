@@ -1,1 +1,44 @@
-fn main() {}
+//! The server: reads the command line, starts logging and the runtime, and hands over to `app`.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use carillon::{
+    app,
+    cli::{self, Command},
+    clock::Clock,
+    logging,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let options = match cli::parse(std::env::args().skip(1), &app::version_text()) {
+        Ok(Command::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Run(options)) => *options,
+        Err(error) => {
+            eprintln!("alertmanager: error: {error}, try --help");
+            return ExitCode::FAILURE;
+        }
+    };
+    logging::start(options.log_level, options.log_format, Clock::system());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(err = %error, "the runtime cannot be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(app::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(err = %error, "the server ends");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,9 +2,11 @@
 //!
 //! The words everything else is written in. This room knows nothing of any other but the clock's types.
 
+mod intern;
 mod labels;
 pub mod matcher;
 mod merge;
+pub mod re2;
 pub mod text;
 
 use std::{
@@ -12,8 +14,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use intern::Interner;
 pub use labels::{Fingerprint, Labels, fingerprint_of, sort_pairs};
-pub use merge::{Change, merge};
+pub use merge::{Change, absorb, accept, change_between, merge};
 
 use crate::clock::Time;
 
@@ -71,6 +74,15 @@ pub struct Posted<'a> {
     pub starts_at: Time,
     pub ends_at: Time,
     pub timeout: bool,
+}
+
+impl Posted<'_> {
+    /// The `alertname` label, or the empty string.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let place = self.labels.binary_search_by(|(name, _)| name.as_ref().cmp("alertname"));
+        place.ok().and_then(|i| self.labels.get(i)).map_or("", |(_, value)| value)
+    }
 }
 
 /// The one place where an alert of some label set lives: store, groups, inhibitor and API share it.

@@ -31,23 +31,48 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("config.file", Text, "alertmanager.yml", "Configuration file."),
     flag("storage.path", Text, "data/", "Directory for everything that outlives the process."),
     flag("data.retention", Duration, "120h", "How long expired silences and log entries are kept."),
-    flag("data.maintenance-interval", Duration, "15m", "Time between clean-ups, each with a snapshot of silences and notification log."),
+    flag(
+        "data.maintenance-interval",
+        Duration,
+        "15m",
+        "Time between clean-ups, each with a snapshot of silences and notification log.",
+    ),
     flag("silences.max-silences", Number, "0", "Limit of silences, expired ones included; 0 or less: none."),
     flag("silences.max-silence-size-bytes", Number, "0", "Limit of one silence's size in bytes; 0 or less: none."),
     flag("log.silences", Bool("no-log.silences"), "", "Log each change of a silence."),
     flag("alerts.gc-interval", Duration, "30m", "Time between removals of resolved alerts."),
     flag("alerts.per-alertname-limit", Number, "0", "Limit of alerts of one alertname; 0 or less: none."),
     flag("dispatch.maintenance-interval", Duration, "30s", "Time between removals of empty aggregation groups."),
-    flag("dispatch.start-delay", Duration, "0s", "Time from the start of the process before which nothing is notified; best the senders' resend delay."),
+    flag(
+        "dispatch.start-delay",
+        Duration,
+        "0s",
+        "Time from the start of the process before which nothing is notified; best the senders' resend delay.",
+    ),
     flag("web.systemd-socket", Bool("no-web.systemd-socket"), "", "Take listening sockets from systemd (Linux only)."),
     flag("web.listen-address", Repeated, ":9093", "Address to serve on, host:port. May be repeated."),
     flag("web.config.file", Text, "", "File that enables TLS, authentication, headers."),
-    flag("web.external-url", Text, "", "URL under which people reach this server: links in notifications start with it, and its path is the default route prefix."),
+    flag(
+        "web.external-url",
+        Text,
+        "",
+        "URL under which people reach this server: links in notifications start with it, and its path is the default route prefix.",
+    ),
     flag("web.route-prefix", Text, "", "Prefix of all paths served; by default the path of --web.external-url."),
-    flag("web.get-concurrency", Number, "0", "Limit of GET requests under way; 0 or less: the number of CPUs, at least 8."),
+    flag(
+        "web.get-concurrency",
+        Number,
+        "0",
+        "Limit of GET requests under way; 0 or less: the number of CPUs, at least 8.",
+    ),
     flag("web.timeout", Duration, "0", "Limit of the time for one request; 0 or less: none."),
     flag("web.ui-path", Text, "", "Accepted for distributions that pass it; without effect."),
-    flag("auto-gomemlimit.ratio", Text, "0.9", "Accepted with the feature auto-gomemlimit; without effect, since there is no garbage collector."),
+    flag(
+        "auto-gomemlimit.ratio",
+        Text,
+        "0.9",
+        "Accepted with the feature auto-gomemlimit; without effect, since there is no garbage collector.",
+    ),
     flag("cluster.listen-address", Text, "0.0.0.0:9094", "Address of the cluster protocol; empty: no cluster."),
     flag("cluster.advertise-address", Text, "", "Address that peers shall use, <ip>:<port>."),
     flag("cluster.peer-name", Text, "", "Name of this node."),
@@ -63,9 +88,19 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("cluster.reconnect-interval", Duration, "10s", "Time between attempts to reach lost peers."),
     flag("cluster.reconnect-timeout", Duration, "6h0m0s", "How long lost peers are tried."),
     flag("cluster.tls-config", Text, "", "File that enables mutual TLS between nodes."),
-    flag("cluster.allow-insecure-public-advertise-address-discovery", Bool("no-cluster.allow-insecure-public-advertise-address-discovery"), "", "Allow a public address to be found and advertised."),
+    flag(
+        "cluster.allow-insecure-public-advertise-address-discovery",
+        Bool("no-cluster.allow-insecure-public-advertise-address-discovery"),
+        "",
+        "Allow a public address to be found and advertised.",
+    ),
     flag("cluster.label", Text, "", "Label of this cluster on each packet and stream; others are dropped."),
-    flag("enable-feature", Text, "", "Features, separated by commas: alert-names-in-metrics, receiver-name-in-metrics, group-key-in-metrics, classic-mode, utf8-strict-mode, auto-gomemlimit, event-recorder."),
+    flag(
+        "enable-feature",
+        Text,
+        "",
+        "Features, separated by commas: alert-names-in-metrics, receiver-name-in-metrics, group-key-in-metrics, classic-mode, utf8-strict-mode, auto-gomemlimit, event-recorder.",
+    ),
     flag("log.level", Text, "info", "Lowest level that is logged: debug, info, warn, error."),
     flag("log.format", Text, "logfmt", "Form of log lines: logfmt, json."),
 ];
@@ -89,7 +124,9 @@ fn form(flag: &Flag) -> String {
         Bool(_) => format!("--[no-]{}", flag.name),
         Repeated if flag.default.is_empty() => format!("--{}={} ...", flag.name, flag.name.to_uppercase()),
         Repeated => format!("--{}={} ...", flag.name, flag.default),
-        Text if !matches!(flag.name, "log.level" | "log.format" | "auto-gomemlimit.ratio") => format!("--{}={:?}", flag.name, flag.default),
+        Text if !matches!(flag.name, "log.level" | "log.format" | "auto-gomemlimit.ratio") => {
+            format!("--{}={:?}", flag.name, flag.default)
+        }
         _ => format!("--{}={}", flag.name, flag.default),
     }
 }
@@ -120,7 +157,9 @@ fn entry(text: &mut String, left: &str, help: &str) {
 
 /// `--help-man`: a troff page.
 pub(super) fn man_page() -> String {
-    let mut text = String::from(".TH alertmanager 1\n.SH \"NAME\"\nalertmanager\n.SH \"SYNOPSIS\"\n.TP\n\\fBalertmanager [<flags>]\\fR\n.SH \"OPTIONS\"\n");
+    let mut text = String::from(
+        ".TH alertmanager 1\n.SH \"NAME\"\nalertmanager\n.SH \"SYNOPSIS\"\n.TP\n\\fBalertmanager [<flags>]\\fR\n.SH \"OPTIONS\"\n",
+    );
     for flag in FLAGS {
         // Writing to a String cannot fail.
         let _ = write!(text, ".TP\n\\fB{}\\fR\n{}\n", form(flag).replace('-', "\\-"), flag.help);

@@ -50,7 +50,11 @@ impl FromStr for HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -60,7 +64,9 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_are_split_as_go_does() {
-        for (text, host, port) in [(":9093", "", 9093), ("a.b.:1", "a.b.", 1), ("[::1]:2", "::1", 2), ("[10.1.2.3]:3", "10.1.2.3", 3)] {
+        for (text, host, port) in
+            [(":9093", "", 9093), ("a.b.:1", "a.b.", 1), ("[::1]:2", "::1", 2), ("[10.1.2.3]:3", "10.1.2.3", 3)]
+        {
             assert_eq!(text.parse(), Ok(HostPort { host: host.into(), port }));
         }
         for text in ["a", "::1:2", "[::1]", "[::1:2", "a:", "a:b", "a:99999"] {

@@ -5,18 +5,16 @@
 //! The table of flags is in `flags`; the library reads the arguments, this room gives its errors the words
 //! that operators and scripts know.
 
-mod duration;
 mod flags;
 mod host_port;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, error::ErrorKind};
-pub use duration::parse_duration;
 use flags::{FLAGS, Flag, Kind};
 pub use host_port::{HostPort, HostPortError};
 
-use crate::alert::matcher::ParseMode;
+use crate::alert::{matcher::ParseMode, text::parse_flag_duration};
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -188,7 +186,8 @@ fn expand_files(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, C
         match arg.strip_prefix('@') {
             Some(path) if !literal => {
                 let text = std::fs::read_to_string(path).map_err(|error| CliError(format!("open {path}: {error}")))?;
-                expanded.extend(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+                expanded
+                    .extend(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
             }
             _ => expanded.push(arg),
         }
@@ -271,7 +270,9 @@ impl Values<'_> {
 
     fn duration(&self, name: &str) -> Result<Duration, CliError> {
         let text = self.text(name);
-        parse_duration(&text).map_err(CliError)
+        let duration = parse_flag_duration(&text).map_err(|error| CliError(error.to_string()))?;
+        // Every flag takes a negative duration as "none", like zero.
+        Ok(duration.to_std().unwrap_or_default())
     }
 
     /// Since 0.34 an interval of zero is refused.
@@ -284,7 +285,11 @@ impl Values<'_> {
     }
 
     /// Negative means none, like 0. Written as an integer; a float is cut, as the reference does.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded below; above it saturates, as wanted of a limit")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded below; above it saturates, as wanted of a limit"
+    )]
     fn limit(&self, name: &str) -> Result<usize, CliError> {
         let text = self.text(name);
         let number: f64 =
@@ -300,7 +305,9 @@ impl Options {
         let ratio: f64 =
             ratio.parse().map_err(|_| CliError(format!("strconv.ParseFloat: parsing \"{ratio}\": invalid syntax")))?;
         if features.auto_gomemlimit && !(ratio > 0.0 && ratio <= 1.0) {
-            return Err(CliError("--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1.".to_owned()));
+            return Err(CliError(
+                "--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1.".to_owned(),
+            ));
         }
         Ok(Options {
             config_file: values.text("config.file").into(),
@@ -430,19 +437,22 @@ mod tests {
 
     #[test]
     fn values_come_with_or_without_an_equals_sign_and_may_be_empty() {
-        let o = run(&["--config.file", "a.yml", "--web.external-url=", "--enable-feature=", "--cluster.peer-name="]).unwrap();
+        let o = run(&["--config.file", "a.yml", "--web.external-url=", "--enable-feature=", "--cluster.peer-name="])
+            .unwrap();
         assert_eq!((o.config_file, o.web.external_url, o.features.enabled.len()), ("a.yml".into(), None, 0));
     }
 
     #[test]
     fn an_empty_listen_address_switches_the_cluster_off_whatever_else_is_given() {
-        let o = run(&["--cluster.listen-address=", "--cluster.peer=x:1", "--cluster.peer=y", "--cluster.label=l"]).unwrap();
+        let o =
+            run(&["--cluster.listen-address=", "--cluster.peer=x:1", "--cluster.peer=y", "--cluster.label=l"]).unwrap();
         assert!(o.cluster.is_none());
     }
 
     #[test]
     fn brackets_around_an_ipv4_address_are_accepted() {
-        let o = run(&["--cluster.listen-address=[10.1.2.3]:9094", "--cluster.advertise-address=[10.1.2.3]:9094"]).unwrap();
+        let o =
+            run(&["--cluster.listen-address=[10.1.2.3]:9094", "--cluster.advertise-address=[10.1.2.3]:9094"]).unwrap();
         assert_eq!(o.cluster.unwrap().advertise_address, Some(("10.1.2.3".parse().unwrap(), 9094)));
     }
 
@@ -475,7 +485,9 @@ mod tests {
     #[test]
     fn every_flag_that_is_read_is_in_the_table() {
         let source = include_str!("mod.rs");
-        for name in source.split("values.").skip(1).filter_map(|part| part.split('"').nth(1).filter(|_| part.contains("(\""))) {
+        for name in
+            source.split("values.").skip(1).filter_map(|part| part.split('"').nth(1).filter(|_| part.contains("(\"")))
+        {
             if name.contains('.') && !name.contains(' ') && !name.contains('/') {
                 assert!(FLAGS.iter().any(|flag| flag.name == name), "{name}");
             }

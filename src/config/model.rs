@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
+pub use super::settings::*;
+
 use crate::{
     alert::{Labels, matcher::Matchers},
     timeinterval::TimeInterval,
@@ -36,13 +38,26 @@ pub struct Config {
     pub templates: Vec<PathBuf>,
     /// `time_intervals` and `mute_time_intervals`: one namespace.
     pub time_intervals: BTreeMap<String, Arc<TimeInterval>>,
-    // tracing and event_recorder: config's owner adds them.
+    /// `None`: no block in the file, tracing is off.
+    pub tracing: Option<TracingConfig>,
+    /// `None`: no block in the file. Acts only with the feature flag `event-recorder`.
+    pub event_recorder: Option<EventRecorderConfig>,
 }
 
+impl Config {
+    /// The receiver of that name.
+    #[must_use]
+    pub fn receiver(&self, name: &str) -> Option<&Arc<Receiver>> {
+        self.receivers.iter().find(|receiver| &*receiver.name == name)
+    }
+}
+
+/// What of `global` is used at run time. Everything that integrations inherit is resolved into them at load.
 #[derive(Clone, Debug)]
 pub struct Global {
+    /// Until when an alert posted without `endsAt` fires. Zero: it is over as it arrives.
     pub resolve_timeout: Duration,
-    // what integrations inherit is resolved into them at load; config's owner adds what else is needed
+    pub http: HttpConfig,
 }
 
 /// One node of the routing tree, inheritance applied (except the intervals, which are not inherited).
@@ -96,26 +111,6 @@ pub struct IntegrationConfig {
     pub settings: Settings,
 }
 
-/// What one integration needs, everything inherited from `global` resolved.
-#[derive(Clone, Debug)]
-pub enum Settings {
-    Webhook(WebhookConfig),
-    Email(EmailConfig),
-    /// Every other integration, typed and validated whole; config's owner defines a type for each.
-    Other,
-}
-
-#[derive(Clone, Debug)]
-pub struct WebhookConfig {
-    pub http: HttpConfig,
-    /// May be a template.
-    pub url: SecretSource,
-    /// 0: no limit.
-    pub max_alerts: u64,
-    pub timeout: Option<Duration>,
-    pub payload: Option<Payload>,
-}
-
 /// A free-form YAML value (webhook `payload`, PagerDuty `details`, Jira `fields`).
 /// Map entries whose key is not a string have been dropped, as the reference drops them at rendering.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,37 +126,7 @@ pub enum Payload {
     Map(Vec<(String, Payload)>),
 }
 
-#[derive(Clone, Debug)]
-pub struct EmailConfig {
-    /// Templates.
-    pub to: String,
-    pub from: String,
-    pub smarthost_host: String,
-    pub smarthost_port: String,
-    pub hello: String,
-    pub auth_username: String,
-    pub auth_identity: String,
-    pub auth_password: Option<SecretSource>,
-    pub auth_secret: Option<SecretSource>,
-    /// Canonical names, values are templates.
-    pub headers: BTreeMap<String, String>,
-    /// HTML template; empty: no part.
-    pub html: String,
-    /// Text template; empty: no part.
-    pub text: String,
-    pub require_tls: bool,
-    /// `None`: implicit TLS if and only if the port is 465.
-    pub force_implicit_tls: Option<bool>,
-    pub tls: TlsConfig,
-    pub threading: Option<EmailThreading>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmailThreading {
-    Daily,
-    None,
-}
-
+/// `http_config`: how an HTTP client authenticates, connects and follows.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     pub basic_auth: Option<BasicAuth>,
@@ -254,4 +219,71 @@ pub enum TlsVersion {
     Tls11,
     Tls12,
     Tls13,
+}
+
+/// `tracing`: where spans go.
+#[derive(Clone, Debug)]
+pub struct TracingConfig {
+    pub client: TracingClient,
+    /// `host:port`.
+    pub endpoint: String,
+    /// Share of root spans that are recorded, 0 to 1.
+    pub sampling_fraction: f64,
+    pub insecure: bool,
+    /// Files are relative to the working directory. Ignored when `insecure`.
+    pub tls: TlsConfig,
+    pub headers: Vec<(String, Vec<HeaderValueSource>)>,
+    pub gzip: bool,
+    /// `None`: the exporter's own.
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TracingClient {
+    Grpc,
+    Http,
+}
+
+/// `event_recorder`: where events are written.
+#[derive(Clone, Debug, Default)]
+pub struct EventRecorderConfig {
+    pub files: Vec<PathBuf>,
+    pub webhooks: Vec<EventWebhookOutput>,
+    pub kafkas: Vec<EventKafkaOutput>,
+    pub stdouts: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct EventWebhookOutput {
+    pub url: Secret,
+    pub http: HttpConfig,
+    pub timeout: Duration,
+    pub workers: usize,
+    pub max_retries: usize,
+    pub retry_backoff: Duration,
+    pub batch: Option<EventBatch>,
+}
+
+/// Several events in one request, as a JSON array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventBatch {
+    pub max_events: usize,
+    pub max_bytes: usize,
+    pub flush_interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct EventKafkaOutput {
+    pub brokers: Vec<String>,
+    pub topic: String,
+    pub client_id: String,
+    /// `json` or `protobuf`.
+    pub format: String,
+    /// `none`, `leader` or `all`.
+    pub acks: String,
+    /// `none`, `gzip`, `snappy`, `lz4` or `zstd`.
+    pub compression: String,
+    pub buffer_size: usize,
+    /// `None`: plaintext.
+    pub tls: Option<TlsConfig>,
 }

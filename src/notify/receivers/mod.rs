@@ -5,13 +5,13 @@
 //! Shared ways of writing, cutting and judging live beside the integrations: [`json`], [`text`], [`payload`],
 //! [`http_status`]. An integration makes one attempt; retries, time limits and the log are the pipeline's.
 
+pub mod email;
 pub mod http_status;
 pub mod json;
 pub mod message;
 pub mod payload;
 pub mod text;
 pub mod webhook;
-mod yaml;
 
 use std::sync::Arc;
 
@@ -74,6 +74,7 @@ pub enum BuildError {
 pub fn build(config: &IntegrationConfig, context: &BuildContext) -> Result<Box<dyn Notifier>, BuildError> {
     match &config.settings {
         Settings::Webhook(webhook) => Ok(Box::new(webhook::Webhook::new(webhook, context)?)),
+        Settings::Email(email) => email::build(email, context),
         _ => {
             tracing::error!(
                 integration = config.kind,
@@ -101,5 +102,29 @@ impl Notifier for NotBuilt {
                 retry_after: None,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::types::Reason;
+
+    #[tokio::test]
+    async fn an_integration_that_is_not_built_fails_once_and_says_its_name() {
+        let notification = Notification {
+            group_key: "{}:{}".into(),
+            receiver: "team".into(),
+            group_labels: Default::default(),
+            route_labels: Default::default(),
+            alerts: Vec::new(),
+            reason: Reason::FirstNotification,
+            now: "2024-05-06T07:08:09Z".parse().unwrap(),
+            external_url: "http://am".into(),
+            memory: Default::default(),
+        };
+        let error = NotBuilt { integration: "telegram" }.notify(&notification).await.unwrap_err();
+        assert_eq!(error.to_string(), "integration telegram is not supported by this version");
+        assert_eq!((error.retry, error.progress), (false, Progress::NotSent));
     }
 }

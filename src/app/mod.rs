@@ -1,0 +1,365 @@
+//! Build, wire, run, drain: the one place that knows every part.
+//!
+//! [`run`] opens the store, reads what it holds, loads the configuration, starts the dispatcher and the web
+//! server, and then waits for signals and reload requests. At the end it goes the way back: no new requests, what
+//! is being sent gets time to finish, state is written. Decisions are made in the parts; here is only their order.
+
+mod external_url;
+mod maintenance;
+mod reload;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    signal::unix,
+    sync::{mpsc, watch},
+};
+
+use crate::{
+    alerts::{Alerts, AlertsConfig},
+    api::{self, ClusterStatus, Handles},
+    cli::{ClusterOptions, Options},
+    clock::Clock,
+    config::{self, ConfigError, LoadOptions},
+    dispatch::{Dispatcher, DispatcherParts},
+    metrics::{BuildInfo, Metrics, MetricsOptions},
+    nflog::{self, Nflog, NflogConfig, Writer},
+    notify::Peer,
+    random::Random,
+    replica::{AlertKeeper, Outbox},
+    silence::{self, Silences, SilencesConfig, Surroundings},
+    store::{OpenError, Store},
+    web::{self, ReloadFailed, ReloadRequest, Web},
+};
+use external_url::{ExternalUrlError, external_url};
+use maintenance::Maintenance;
+use reload::{Reloader, Tools};
+
+/// The Alertmanager version that this one is a drop-in for, and the own version beside it: clients want a plain
+/// semantic version of Alertmanager (reference/deployers.md 0).
+pub const BUILD: BuildInfo = BuildInfo {
+    version: "0.34.0",
+    revision: concat!("carillon-", env!("CARGO_PKG_VERSION")),
+    branch: "carillon",
+    build_user: "carillon",
+    build_date: "unknown",
+    go_version: "none (Rust)",
+    goos: std::env::consts::OS,
+    goarch: if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        std::env::consts::ARCH
+    },
+    tags: "unknown",
+};
+
+/// How long notifications under way get at the end. Service managers wait 20 s or less before they kill.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// How long requests under way get at the end.
+const WEB_GRACE: Duration = Duration::from_secs(2);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("error loading silences: {0}")]
+    Silences(#[from] silence::LoadError),
+    #[error("error loading the notification log: {0}")]
+    Nflog(#[from] nflog::LoadError),
+    #[error("error loading configuration file: {0}")]
+    Config(#[from] ConfigError),
+    #[error("error loading configuration file: {0}")]
+    Apply(#[from] reload::ApplyError),
+    #[error(transparent)]
+    ExternalUrl(#[from] ExternalUrlError),
+    #[error(transparent)]
+    Web(#[from] web::WebError),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    #[error(
+        "--cluster.peer is given, but this version cannot run as a cluster yet: every node would notify on its own. \
+         Run one node without --cluster.peer, or with --cluster.listen-address= to ignore all cluster flags"
+    )]
+    NoCluster,
+}
+
+/// The text of `--version`.
+#[must_use]
+pub fn version_text() -> String {
+    format!(
+        "alertmanager, version {} (branch: {}, revision: {})\n  build user:       {}\n  build date:       {}\n  \
+         go version:       {}\n  platform:         {}/{}\n  tags:             {}\n",
+        BUILD.version,
+        BUILD.branch,
+        BUILD.revision,
+        BUILD.build_user,
+        BUILD.build_date,
+        BUILD.go_version,
+        BUILD.goos,
+        BUILD.goarch,
+        BUILD.tags
+    )
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start.
+pub async fn run(options: Options) -> Result<(), StartError> {
+    let clock = Clock::system();
+    let started = clock.monotonic();
+    let started_at = clock.now();
+    tracing::info!(version = BUILD.version, branch = BUILD.branch, revision = BUILD.revision, "Starting Alertmanager");
+    for feature in &options.features.enabled {
+        tracing::warn!(feature, "experimental feature enabled");
+    }
+    let mut signals = Signals::new()?;
+    if options.cluster.as_ref().is_some_and(|cluster| !cluster.peers.is_empty()) {
+        return Err(StartError::NoCluster);
+    }
+    let metrics = Metrics::new(metrics_options(&options), BUILD, &clock);
+    metrics.alerts_per_alert_limit.set(i64::try_from(options.per_alertname_limit).unwrap_or(i64::MAX));
+
+    // State.
+    let random = Random::system();
+    let store = Store::open(&options.storage_path, Arc::clone(&metrics))?;
+    let state = State::open(&options, &store, &clock, &random, &metrics)?;
+
+    // Configuration.
+    let web = Web::bind(web_options(&options)?).await?;
+    let port = web.addresses().first().map_or(9093, std::net::SocketAddr::port);
+    let external_url = external_url(options.web.external_url.as_deref(), port)?;
+    let load_options = LoadOptions { mode: options.features.parse_mode() };
+    tracing::info!(file = %options.config_file.display(), "Loading configuration file");
+    let loaded = config::load(&options.config_file, &load_options)?;
+    let tools = Tools::new(&options, &clock, &random, &metrics);
+    let plan = tools.plan(&loaded)?;
+    let inhibitor = Arc::new(ArcSwap::from(Arc::clone(&plan.inhibitor)));
+    for entry in state.alerts.snapshot() {
+        plan.inhibitor.observe(&entry);
+    }
+
+    // Work.
+    let dispatcher = Dispatcher::new(
+        DispatcherParts {
+            clock: clock.clone(),
+            random: random.clone(),
+            metrics: Arc::clone(&metrics),
+            nflog: Arc::clone(&state.nflog),
+            silences: Arc::clone(&state.silences),
+            peer: Peer::alone(),
+            external_url: external_url.text.as_str().into(),
+            start_at: started + options.dispatch_start_delay,
+        },
+        &plan,
+    );
+    let alerts = Arc::clone(&state.alerts);
+    dispatcher.start(&move || alerts.snapshot());
+    let maintenance = Maintenance::start(&options, &clock, &state, &inhibitor, &dispatcher);
+    let reloader = Reloader::new(tools, loaded, load_options, &state.alerts, &inhibitor, &dispatcher);
+    refresh_before_scrapes(&metrics, &state, &dispatcher, &clock);
+
+    // The outside.
+    let (reload_requests, mut wanted) = mpsc::channel::<ReloadRequest>(16);
+    let api = api::Api::new(Handles {
+        clock: clock.clone(),
+        started_at,
+        build: BUILD,
+        mode: options.features.parse_mode(),
+        metrics: Arc::clone(&metrics),
+        config: reloader.current(),
+        alerts: Arc::clone(&state.alerts),
+        inhibitor: Arc::clone(&inhibitor),
+        silences: Arc::clone(&state.silences),
+        dispatcher: dispatcher.clone(),
+        records: state.keeper.clone(),
+        cluster: cluster_status(options.cluster.as_ref(), &random),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(web.serve(api, reload_requests, stopped, WEB_GRACE));
+
+    loop {
+        tokio::select! {
+            request = wanted.recv() => if let Some(request) = request {
+                let outcome = reloader.reload().await;
+                // The client may have gone away meanwhile.
+                let _ = request.send(outcome.map_err(|error| ReloadFailed(error.to_string())));
+            },
+            signal = signals.next() => match signal {
+                Signal::Reload => {
+                    // Errors are logged where they happen; nobody waits for an answer.
+                    let _ = reloader.reload().await;
+                }
+                Signal::End => break,
+            }
+        }
+    }
+
+    tracing::info!("Received SIGTERM, exiting gracefully...");
+    let _ = stop.send(true);
+    if let Err(error) = server.await {
+        tracing::error!(err = %error, "the web server did not end cleanly");
+    }
+    dispatcher.shutdown(DRAIN_GRACE).await;
+    maintenance.finish(&state).await;
+    if let Err(error) = store.close().await {
+        tracing::error!(err = %error, "the store could not be closed cleanly; what was acknowledged is on disk");
+    }
+    tracing::info!("See you next time!");
+    Ok(())
+}
+
+fn web_options(options: &Options) -> Result<web::WebOptions, ExternalUrlError> {
+    let given = &options.web;
+    // The prefix does not depend on the port, which is known only when the sockets are open.
+    let route_prefix = external_url(given.external_url.as_deref(), 0)?.route_prefix(given.route_prefix.as_deref());
+    Ok(web::WebOptions {
+        listen_addresses: given.listen_addresses.clone(),
+        systemd_socket: given.systemd_socket,
+        config_file: given.config_file.clone(),
+        route_prefix,
+        get_concurrency: given.get_concurrency,
+        timeout: Some(given.timeout).filter(|timeout| !timeout.is_zero()),
+    })
+}
+
+fn metrics_options(options: &Options) -> MetricsOptions {
+    MetricsOptions {
+        receiver_name: options.features.receiver_name_in_metrics,
+        group_key: options.features.group_key_in_metrics,
+        alert_name: options.features.alert_names_in_metrics,
+        cluster: options.cluster.is_some(),
+    }
+}
+
+/// Everything that outlives a reload and a restart.
+struct State {
+    alerts: Arc<Alerts>,
+    silences: Arc<Silences>,
+    nflog: Arc<Nflog>,
+    keeper: AlertKeeper,
+}
+
+impl State {
+    fn open(
+        options: &Options,
+        store: &Store,
+        clock: &Clock,
+        random: &Random,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let outbox = Outbox::none();
+        let silences = Silences::open(
+            SilencesConfig {
+                retention: options.retention,
+                count_max: options.max_silences,
+                size_bytes_max: options.max_silence_size_bytes,
+                log_changes: options.log_silences,
+                mode: options.features.parse_mode(),
+            },
+            Surroundings {
+                store: store.clone(),
+                outbox: outbox.clone(),
+                clock: clock.clone(),
+                random: random.clone(),
+                metrics: Arc::clone(metrics),
+            },
+        )?;
+        let nflog = Nflog::open(
+            NflogConfig { retention: options.retention, writer: Writer::named(&node_name(options.cluster.as_ref())) },
+            store.clone(),
+            outbox.clone(),
+            clock.clone(),
+            Arc::clone(metrics),
+        )?;
+        let alerts = Arc::new(Alerts::new(AlertsConfig {
+            per_alertname_limit: options.per_alertname_limit,
+            retention: options.retention,
+        }));
+        let keeper = AlertKeeper::new(store.clone(), outbox, &alerts);
+        let now = clock.now();
+        alerts.restore(keeper.load(&nflog, now)?, now);
+        Ok(State { alerts, silences, nflog, keeper })
+    }
+}
+
+/// The name that log entries of this node carry: as stable as the operator made it.
+fn node_name(cluster: Option<&ClusterOptions>) -> String {
+    let given = cluster.and_then(|cluster| cluster.peer_name.clone());
+    given.unwrap_or_else(hostname)
+}
+
+/// The machine's name; `localhost` where the system does not tell.
+fn hostname() -> String {
+    let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+/// What `/api/v2/status` says: a cluster of this node alone, or none.
+fn cluster_status(cluster: Option<&ClusterOptions>, random: &Random) -> Arc<dyn Fn() -> ClusterStatus + Send + Sync> {
+    let status = cluster.map_or_else(ClusterStatus::default, |cluster| {
+        let name = cluster.peer_name.clone().unwrap_or_else(|| random.uuid_v4());
+        let address = cluster.advertise_address.map_or_else(
+            || cluster.listen_address.to_string(),
+            |(ip, port)| std::net::SocketAddr::new(ip, port).to_string(),
+        );
+        ClusterStatus { name: Some(name.clone()), settled: true, peers: vec![api::PeerStatus { name, address }] }
+    });
+    Arc::new(move || status.clone())
+}
+
+fn refresh_before_scrapes(metrics: &Arc<Metrics>, state: &State, dispatcher: &Dispatcher, clock: &Clock) {
+    let (silences, dispatcher, clock) = (Arc::clone(&state.silences), dispatcher.clone(), clock.clone());
+    metrics.before_scrape(move |metrics| {
+        let counts = silences.counts(clock.now());
+        for (name, count) in [("active", counts.active), ("pending", counts.pending), ("expired", counts.expired)] {
+            metrics.silences.with_label_values(&[name]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        dispatcher.count_alerts();
+    });
+}
+
+enum Signal {
+    Reload,
+    End,
+}
+
+/// What ends the process, what reloads, and what must do neither.
+struct Signals {
+    hang_up: unix::Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    /// Sent by some service scripts; caught so that they do not end the process.
+    user1: unix::Signal,
+    user2: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, StartError> {
+        let on = |kind| unix::signal(kind).map_err(StartError::Signals);
+        Ok(Signals {
+            hang_up: on(unix::SignalKind::hangup())?,
+            terminate: on(unix::SignalKind::terminate())?,
+            interrupt: on(unix::SignalKind::interrupt())?,
+            user1: on(unix::SignalKind::user_defined1())?,
+            user2: on(unix::SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Signal::End,
+                _ = self.interrupt.recv() => return Signal::End,
+                _ = self.hang_up.recv() => return Signal::Reload,
+                _ = self.user1.recv() => {}
+                _ = self.user2.recv() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a notification would say: the group's alerts at one moment, and out of them one notification for one
+//! integration with the record that the log gets when it was taken.
+
+use std::sync::Arc;
+
+use super::{
+    group::{Group, GroupState, sort_for_readers},
+    plan::{Ready, RouteInfo},
+    rhythm,
+};
+use crate::{
+    alert::{Alert, Labels},
+    clock::Time,
+    nflog::{End, LogEntry, Tell},
+    notify::{
+        Memory, Notification, Reason,
+        mute::{Stages, Suppressed, Suppression},
+        owed::{self, Fact, Standing, Terms},
+    },
+    silence::Silences,
+    template::Data,
+};
+
+/// The unmuted alerts of a group at one moment, sorted for readers.
+pub(super) struct Batch {
+    pub group: Arc<Group>,
+    pub route: Arc<RouteInfo>,
+    pub now: Time,
+    /// The tick this belongs to: the moment against which the repeat interval is judged.
+    pub tick: Time,
+    /// A moment of the group's grid.
+    pub anchor: Time,
+    pub alerts: Vec<(Fact, Alert)>,
+}
+
+/// One notification, ready to be sent.
+pub(super) struct Content {
+    /// `None`: nothing is owed (any more).
+    pub reason: Option<Reason>,
+    pub notification: Notification,
+    /// The receiver does not want to hear of resolved alerts, and there is nothing else: it is written down only.
+    pub unspoken: bool,
+    pub seen: Option<Arc<LogEntry>>,
+    firing: Vec<(crate::nflog::AlertHash, u64)>,
+    resolved: Vec<End>,
+}
+
+/// What a flush is judged by, from one look at the mutes.
+pub(super) fn terms(route: &RouteInfo, ready: &Ready) -> Terms {
+    Terms {
+        send_resolved: ready.integration.send_resolved,
+        group_wait: route.route.group_wait,
+        repeat_interval: route.route.repeat_interval,
+    }
+}
+
+/// Runs the stages over the group at a tick and notes on each member what was found.
+pub(super) fn survey(state: &mut GroupState, silences: &Silences, now: Time, suppressed: &mut Suppressed) -> Vec<Fact> {
+    let route = state.route.clone();
+    let muting = route.intervals.muting(now);
+    let interval = muting.as_ref().map(|(stage, _)| *stage);
+    state.muted_by = muting.map(|(_, names)| names).unwrap_or_default();
+    let stages = Stages { inhibitor: &route.inhibitor, silences, interval, now };
+    let mut facts = Vec::with_capacity(state.members.len());
+    for member in state.members.iter_mut() {
+        let suppression = stages.suppression(member.entry.fingerprint(), member.entry.labels());
+        let mut fact = Fact::of(&member.entry.lock(), member.hash, now);
+        fact.muted = suppression.is_some();
+        fact.history = member.history_in(fact.period);
+        member.note(&fact, suppression);
+        if let Some(stage) = suppression {
+            suppressed.add(stage);
+        }
+        facts.push(fact);
+    }
+    facts
+}
+
+impl Batch {
+    /// The alerts as they are now, muted ones left out as the last survey found them.
+    pub fn as_surveyed(group: &Arc<Group>, state: &GroupState, now: Time, tick: Time) -> Self {
+        Self::collect(group, state, now, tick, |member| member.muted)
+    }
+
+    /// The alerts as they are now, all stages run again. `None` if the group is gone.
+    pub fn fresh(group: &Arc<Group>, silences: &Silences, now: Time) -> Option<Self> {
+        let state = group.lock();
+        if state.gone {
+            return None;
+        }
+        let route = state.route.clone();
+        let interval = route.intervals.muting(now).map(|(stage, _)| stage);
+        let stages = Stages { inhibitor: &route.inhibitor, silences, interval, now };
+        let tick = rhythm::last_until(state.anchor, now, route.route.group_interval);
+        Some(Self::collect(group, &state, now, tick, |member| {
+            let suppression: Option<Suppression> =
+                stages.suppression(member.entry.fingerprint(), member.entry.labels());
+            suppression.is_some()
+        }))
+    }
+
+    fn collect(
+        group: &Arc<Group>,
+        state: &GroupState,
+        now: Time,
+        tick: Time,
+        muted: impl Fn(&super::members::Member) -> bool,
+    ) -> Self {
+        let mut alerts = Vec::with_capacity(state.members.len());
+        for member in state.members.iter().filter(|member| !muted(member)) {
+            let mut alert = member.entry.alert();
+            let mut fact = Fact::of(&alert, member.hash, now);
+            fact.history = member.history_in(fact.period);
+            if !fact.resolved {
+                // It must not resolve while it is on its way.
+                alert.ends_at = None;
+            }
+            alerts.push((fact, alert));
+        }
+        sort_for_readers(&mut alerts, |(_, alert)| &alert.labels);
+        Batch { group: group.clone(), route: state.route.clone(), now, tick, anchor: state.anchor, alerts }
+    }
+
+    /// What this integration is to be told out of the batch.
+    pub fn content(&self, ready: &Ready, seen: Option<Arc<LogEntry>>, external_url: &Arc<str>) -> Content {
+        let terms = terms(&self.route, ready);
+        let told_at = told_tick(seen.as_deref(), self.anchor, &self.route);
+        let reason = owed::due(seen.as_deref(), self.alerts.iter().map(|(fact, _)| fact), terms, told_at, self.tick);
+        let mut content = Content {
+            reason,
+            notification: self.notification(ready, reason, seen.as_deref(), external_url),
+            unspoken: false,
+            firing: Vec::new(),
+            resolved: Vec::new(),
+            seen,
+        };
+        if reason.is_some() {
+            self.fill(&mut content, terms);
+        }
+        content
+    }
+
+    fn notification(
+        &self,
+        ready: &Ready,
+        reason: Option<Reason>,
+        seen: Option<&LogEntry>,
+        external_url: &Arc<str>,
+    ) -> Notification {
+        let memory = match reason {
+            None | Some(Reason::FirstNotification) => Memory::new(),
+            Some(_) => seen.map(|entry| entry.memory.clone()).unwrap_or_default(),
+        };
+        Notification {
+            group_key: self.group.key.clone(),
+            receiver: ready.lane.receiver.clone(),
+            group_labels: self.group.labels.clone(),
+            route_labels: Labels::default(),
+            alerts: Vec::new(),
+            reason: reason.unwrap_or(Reason::None),
+            now: self.now,
+            external_url: external_url.clone(),
+            memory,
+        }
+    }
+
+    fn fill(&self, content: &mut Content, terms: Terms) {
+        let seen = content.seen.clone();
+        content.notification.alerts.reserve(self.alerts.len());
+        for (fact, alert) in &self.alerts {
+            if owed::standing_in(seen.as_deref(), fact, terms.group_wait) == Standing::LeftOut {
+                continue;
+            }
+            if !fact.resolved {
+                content.firing.push((fact.hash, fact.period));
+            } else if let Some(ends_at) = fact.ends_at {
+                let (alert, period, explicit) = (fact.hash, fact.period, fact.explicit);
+                content.resolved.push(End { alert, period, explicit, ends_at });
+            }
+            if terms.send_resolved || !fact.resolved {
+                content.notification.alerts.push(alert.clone());
+            }
+        }
+        content.unspoken = content.notification.alerts.is_empty();
+        if !self.route.route.labels.is_empty() {
+            content.notification.route_labels = self.route_labels(&content.notification);
+        }
+    }
+
+    /// The route's labels, rendered over the whole batch.
+    fn route_labels(&self, notification: &Notification) -> Labels {
+        let whole = Notification {
+            alerts: self.alerts.iter().map(|(_, alert)| alert.clone()).collect(),
+            reason: Reason::Unknown,
+            ..notification.clone()
+        };
+        let configured: Vec<(&str, &str)> =
+            self.route.route.labels.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let (labels, errors) = self.route.templates.route_labels(&configured, &Data::from_notification(&whole));
+        for (name, error) in errors {
+            tracing::error!(component = "dispatcher", route = %self.route.route.id, label = name, err = %error,
+                "route label cannot be rendered");
+        }
+        labels
+    }
+}
+
+impl Content {
+    /// The record of having told it.
+    pub fn tell(self, sent: Time, done: Time, memory: Option<Memory>, route: &RouteInfo) -> Tell {
+        Tell {
+            seen: self.seen,
+            sent,
+            done,
+            firing: self.firing,
+            resolved: self.resolved,
+            known: Vec::new(),
+            memory,
+            repeat_interval: route.route.repeat_interval,
+        }
+    }
+}
+
+/// The tick at which the newest tell of the entry was due: the anchor of the repeat interval, so that slow
+/// receivers do not shift the rhythm.
+pub(super) fn told_tick(entry: Option<&LogEntry>, anchor: Time, route: &RouteInfo) -> Option<Time> {
+    entry.map(|entry| rhythm::last_until(anchor, entry.told_at, route.route.group_interval))
+}

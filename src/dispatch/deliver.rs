@@ -1,0 +1,413 @@
+//! One attempt after the other to tell one integration what a group owes it.
+//!
+//! An attempt is a task of its own, begun only within the limits of `notify::lanes`. It takes the newest
+//! content, decides, asks, sends, and writes down what was told; then the bookkeeping says whether it is
+//! finished or comes again. Between attempts a delivery is no task, just an entry in the queue.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    Engine,
+    content::{Batch, Content},
+    core::{Core, Event, Stage},
+    group::Group,
+    plan::{Ready, RouteInfo},
+};
+use crate::{
+    nflog::{LogKey, Tell},
+    notify::{
+        FailureReason, NotifyError, Progress, Receipt,
+        decide::{Decision, Situation, decide},
+        retry::{self, Episode},
+    },
+};
+
+/// An attempt that may start.
+pub(super) struct Attempt {
+    group: Arc<Group>,
+    route: Arc<RouteInfo>,
+    ready: Arc<Ready>,
+    key: LogKey,
+    /// Taken this instant; an attempt that had to wait takes its content when it starts.
+    content: Option<Content>,
+}
+
+/// How an attempt ended.
+enum Outcome {
+    Told,
+    /// Nothing was owed any more.
+    Settled,
+    /// Not before then.
+    Wait(Instant),
+    Failed {
+        error: NotifyError,
+        began: Instant,
+        cut_off: bool,
+    },
+    /// The program ends.
+    Abandoned,
+}
+
+impl Attempt {
+    pub fn new(
+        group: Arc<Group>,
+        route: Arc<RouteInfo>,
+        ready: Arc<Ready>,
+        key: LogKey,
+        content: Option<Content>,
+    ) -> Self {
+        Attempt { group, route, ready, key, content }
+    }
+}
+
+impl Engine {
+    /// Asks for a place to run; `false`: it waits in its lane.
+    pub(super) fn enter(&self, core: &mut Core, ready: &Ready, key: &LogKey) -> bool {
+        if core.stopped {
+            return false;
+        }
+        let entered = core.lanes.enter(&ready.lane, key.clone()).is_some();
+        if entered {
+            self.set_running(core, key);
+        } else {
+            self.metrics.notifications_in_flight_limit_reached_total.inc();
+            if let Some(delivery) = core.deliveries.get_mut(key) {
+                delivery.stage = Stage::Waiting;
+            }
+        }
+        entered
+    }
+
+    fn set_running(&self, core: &mut Core, key: &LogKey) {
+        if let Some(delivery) = core.deliveries.get_mut(key) {
+            delivery.stage = Stage::Running;
+        }
+        self.metrics.notifications_in_flight.set(i64::try_from(core.lanes.running()).unwrap_or(i64::MAX));
+    }
+
+    /// The time of a sleeping delivery has come.
+    pub(super) fn resume(self: &Arc<Self>, key: &LogKey, due: Instant) {
+        let group = {
+            let core = self.core();
+            match core.deliveries.get(key) {
+                Some(delivery) if delivery.stage == Stage::Asleep(due) => delivery.group.clone(),
+                _ => return,
+            }
+        };
+        let Some((route, ready)) = place_of(&group, key) else {
+            // The route or the integration is gone: so is the debt.
+            self.core().deliveries.remove(key);
+            return;
+        };
+        let may_start = self.enter(&mut self.core(), &ready, key);
+        if may_start {
+            self.spawn(Attempt::new(group, route, ready, key.clone(), None));
+        }
+    }
+
+    /// Starts those that wait, as far as the limits allow.
+    fn start_waiting(self: &Arc<Self>) {
+        loop {
+            let (lane, key, group) = {
+                let mut core = self.core();
+                if core.stopped {
+                    return;
+                }
+                let Some((lane, key)) = core.lanes.start_next() else { return };
+                self.set_running(&mut core, &key);
+                let group = core.deliveries.get(&key).map(|delivery| delivery.group.clone());
+                (lane, key, group)
+            };
+            if let Some((group, (route, ready))) = group.and_then(|g| place_of(&g, &key).map(|place| (g, place))) {
+                self.spawn(Attempt::new(group, route, ready, key, None));
+            } else {
+                // The route or the integration is gone: so is the debt.
+                let mut core = self.core();
+                core.deliveries.remove(&key);
+                core.lanes.leave(&lane);
+            }
+        }
+    }
+
+    pub(super) fn spawn(self: &Arc<Self>, attempt: Attempt) {
+        let Some(runtime) = self.runtime.get() else { return };
+        let engine = self.clone();
+        runtime.spawn(async move {
+            let Attempt { group, route, ready, key, content } = attempt;
+            let mut abandoned = engine.abandon.subscribe();
+            let work = engine.attempt(&group, &route, &ready, &key, content);
+            let outcome = tokio::select! {
+                outcome = AssertUnwindSafe(work).catch_unwind() => outcome.unwrap_or_else(|_| panicked(&engine)),
+                _ = abandoned.wait_for(|abandon| *abandon) => Outcome::Abandoned,
+            };
+            engine.finish(&group, &route, &ready, &key, outcome);
+            engine.start_waiting();
+        });
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        route: &Arc<RouteInfo>,
+        ready: &Arc<Ready>,
+        key: &LogKey,
+        content: Option<Content>,
+    ) -> Outcome {
+        // What was taken before a wait is old.
+        let content = if self.peer.settle().await { None } else { content };
+        let Some(mut content) = content.or_else(|| self.fresh_content(group, ready, key)) else {
+            return Outcome::Settled;
+        };
+        let (since, retry_at) = {
+            let core = self.core();
+            let Some(delivery) = core.deliveries.get(key) else { return Outcome::Settled };
+            (delivery.since, delivery.failures.retry_at)
+        };
+        let mut asked = false;
+        loop {
+            let others = self.peer.others(key, retry_at.unwrap_or(since));
+            let owed = content.reason.is_some();
+            let now = self.clock.monotonic();
+            match decide(&Situation { now, owed, tick: since, retry_at, others, asked }) {
+                Decision::Skip => return Outcome::Settled,
+                Decision::Wait(until) => return Outcome::Wait(until),
+                Decision::Send => return self.send(route, ready, key, content).await,
+                Decision::Ask => {
+                    asked = true;
+                    if self.peer.ask(key).await.learned {
+                        match self.fresh_content(group, ready, key) {
+                            Some(newer) => content = newer,
+                            None => return Outcome::Settled,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn fresh_content(&self, group: &Arc<Group>, ready: &Ready, key: &LogKey) -> Option<Content> {
+        let batch = Batch::fresh(group, &self.silences, self.clock.now())?;
+        Some(batch.content(ready, self.nflog.entry(key), &self.external_url))
+    }
+
+    async fn send(&self, route: &RouteInfo, ready: &Ready, key: &LogKey, content: Content) -> Outcome {
+        let Some(limit) = self.begin_attempt(route, ready, key) else { return Outcome::Settled };
+        if !content.notification.route_labels.is_empty() {
+            self.show_route_labels(key, &content);
+        }
+        let (sent, began) = (self.clock.now(), self.clock.monotonic());
+        if content.unspoken {
+            self.write_down(key, &content.tell(sent, sent, None, route));
+            return Outcome::Told;
+        }
+        ready.counters.requests.inc();
+        let answer = timeout(limit, ready.integration.notifier.notify(&content.notification)).await;
+        let took = self.clock.monotonic().saturating_duration_since(began);
+        ready.counters.latency.observe(took.as_secs_f64());
+        match answer {
+            Ok(Ok(receipt)) => {
+                self.note_success(route, ready, key, content, sent, receipt);
+                Outcome::Told
+            }
+            Ok(Err(error)) => {
+                ready.counters.requests_failed.inc();
+                Outcome::Failed { error, began, cut_off: false }
+            }
+            Err(_) => {
+                ready.counters.requests_failed.inc();
+                Outcome::Failed { error: retry::cut_off(limit), began, cut_off: true }
+            }
+        }
+    }
+
+    /// Counts the attempt, and the notification if this is its first one. Returns how long it may take.
+    fn begin_attempt(&self, route: &RouteInfo, ready: &Ready, key: &LogKey) -> Option<std::time::Duration> {
+        let now = self.clock.monotonic();
+        let mut core = self.core();
+        let delivery = core.deliveries.get_mut(key)?;
+        if let Some(over) = delivery.episode.take_if(|episode| episode.is_over(now)) {
+            give_up(ready, key, &over, "");
+        }
+        let episode = delivery.episode.get_or_insert_with(|| {
+            ready.counters.notifications.inc();
+            Episode::begin(now, route.route.group_interval)
+        });
+        episode.attempts += 1;
+        Some(delivery.failures.attempt_limit)
+    }
+
+    fn show_route_labels(&self, key: &LogKey, content: &Content) {
+        let group = self.core().deliveries.get(key).map(|delivery| delivery.group.clone());
+        if let Some(group) = group {
+            group.lock().route_labels = content.notification.route_labels.clone();
+        }
+    }
+
+    fn note_success(
+        &self,
+        route: &RouteInfo,
+        ready: &Ready,
+        key: &LogKey,
+        content: Content,
+        sent: crate::clock::Time,
+        receipt: Receipt,
+    ) {
+        let done = self.clock.now();
+        self.write_down(key, &content.tell(sent, done, receipt.memory, route));
+        let attempts = self.core().deliveries.get(key).and_then(|d| d.episode.as_ref().map(|e| e.attempts));
+        let attempts = attempts.unwrap_or(1);
+        if attempts > 1 {
+            tracing::info!(
+                component = "dispatcher",
+                receiver = &*ready.lane.receiver,
+                integration = ready.name(),
+                aggrGroup = &*key.group_key,
+                attempts,
+                "notification delivered"
+            );
+        } else {
+            tracing::debug!(
+                component = "dispatcher",
+                receiver = &*ready.lane.receiver,
+                integration = ready.name(),
+                aggrGroup = &*key.group_key,
+                attempts,
+                "notification delivered"
+            );
+        }
+    }
+
+    fn write_down(&self, key: &LogKey, tell: &Tell) {
+        // Visible at once. Nothing waits for the disk: a crash before it is written may tell twice, waiting could
+        // tell twice as well.
+        let (_, durable) = self.nflog.record(key, tell);
+        drop(durable);
+    }
+
+    /// The bookkeeping after an attempt.
+    fn finish(self: &Arc<Self>, group: &Arc<Group>, route: &RouteInfo, ready: &Ready, key: &LogKey, outcome: Outcome) {
+        let told = matches!(outcome, Outcome::Told);
+        {
+            let mut core = self.core();
+            core.lanes.leave(&ready.lane);
+            match outcome {
+                Outcome::Told | Outcome::Settled => {
+                    core.deliveries.remove(key);
+                }
+                Outcome::Wait(until) => self.sleep(&mut core, key, until),
+                Outcome::Failed { error, began, cut_off } => {
+                    self.after_failure(&mut core, ready, key, error, began, cut_off);
+                }
+                Outcome::Abandoned => {
+                    core.deliveries.remove(key);
+                    tracing::warn!(
+                        component = "dispatcher",
+                        receiver = &*ready.lane.receiver,
+                        integration = ready.name(),
+                        aggrGroup = &*key.group_key,
+                        route = &*route.route.id,
+                        "a notification was abandoned because the program ends; it will be sent again"
+                    );
+                }
+            }
+            self.metrics.notifications_in_flight.set(i64::try_from(core.lanes.running()).unwrap_or(i64::MAX));
+            if core.lanes.running() == 0 {
+                self.idle.notify_waiters();
+            }
+        }
+        if told {
+            let mut state = group.lock();
+            if !state.gone {
+                let now = self.clock.now();
+                self.let_go(group, &mut state, now);
+            }
+        }
+    }
+
+    fn after_failure(
+        &self,
+        core: &mut Core,
+        ready: &Ready,
+        key: &LogKey,
+        error: NotifyError,
+        began: Instant,
+        cut_off: bool,
+    ) {
+        let now = self.clock.monotonic();
+        let Some(delivery) = core.deliveries.get_mut(key) else { return };
+        if !error.retry {
+            let mut episode = delivery.episode.take().unwrap_or_else(|| Episode::begin(now, std::time::Duration::ZERO));
+            episode.last_error = Some(error);
+            give_up(ready, key, &episode, " due to unrecoverable error");
+            core.deliveries.remove(key);
+            return;
+        }
+        if cut_off {
+            delivery.failures.double_limit();
+        }
+        let news = delivery.failures.add(&error, began, now, self.random.unit_f64());
+        let attempts = delivery.episode.as_ref().map_or(1, |episode| episode.attempts);
+        if news {
+            tracing::warn!(component = "dispatcher", receiver = &*ready.lane.receiver, integration = ready.name(),
+                aggrGroup = &*key.group_key, attempts, err = %error, "a notification attempt failed and will be repeated");
+        }
+        if let Some(episode) = &mut delivery.episode {
+            episode.last_error = Some(error);
+        }
+        let until = delivery.failures.retry_at.unwrap_or(now);
+        self.sleep(core, key, until);
+    }
+
+    fn sleep(&self, core: &mut Core, key: &LogKey, until: Instant) {
+        if let Some(delivery) = core.deliveries.get_mut(key) {
+            delivery.stage = Stage::Asleep(until);
+            if core.queue.push(until, Event::Resume(Box::new(key.clone()))) {
+                self.wake.notify_one();
+            }
+        }
+    }
+}
+
+/// A notification has failed for good, or until its next episode.
+fn give_up(ready: &Ready, key: &LogKey, episode: &Episode, why: &str) {
+    let reason = episode.failure();
+    ready.counters.count_failure(reason);
+    let attempts = episode.attempts;
+    let error = episode.last_error.as_ref().map_or("context deadline exceeded", |error| error.message.as_str());
+    tracing::error!(
+        component = "dispatcher",
+        receiver = &*ready.lane.receiver,
+        aggrGroup = &*key.group_key,
+        reason = reason.as_str(),
+        err = format!("{}: notify retry canceled{why} after {attempts} attempts: {error}", ready.name()),
+        "a notification failed"
+    );
+}
+
+fn panicked(engine: &Engine) -> Outcome {
+    let error = NotifyError {
+        message: "the integration broke down (a fault of the program)".to_owned(),
+        retry: false,
+        reason: FailureReason::Other,
+        progress: Progress::Ambiguous,
+        retry_after: None,
+    };
+    Outcome::Failed { error, began: engine.clock.monotonic(), cut_off: false }
+}
+
+/// The route of the group and the integration of this key, as configured now.
+fn place_of(group: &Group, key: &LogKey) -> Option<(Arc<RouteInfo>, Arc<Ready>)> {
+    let state = group.lock();
+    if state.gone {
+        return None;
+    }
+    let ready = state.route.integrations.iter().find(|ready| {
+        *ready.lane.receiver == *key.receiver
+            && *ready.lane.kind == *key.integration
+            && u32::try_from(ready.lane.index) == Ok(key.index)
+    })?;
+    Some((state.route.clone(), ready.clone()))
+}

@@ -1,0 +1,184 @@
+//! A group comes round: it looks at what it owes, hands that over, and lets go of what is settled.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    Engine,
+    content::{self, Batch},
+    core::{Delivery, Event, Stage},
+    deliver::Attempt,
+    group::{Group, GroupState},
+    members::Member,
+    plan::Ready,
+    rhythm,
+};
+use crate::{
+    alert::Alert,
+    clock::Time,
+    nflog::{LogEntry, LogKey},
+    notify::{
+        mute::Suppressed,
+        owed::{self, Fact},
+        retry::Failures,
+    },
+};
+
+/// An integration that is to be told at this tick.
+struct Debt {
+    ready: Arc<Ready>,
+    key: LogKey,
+    seen: Option<Arc<LogEntry>>,
+}
+
+impl Engine {
+    /// The queue brought up this group for the moment `due`.
+    pub(super) fn tick(self: &Arc<Self>, group: &Arc<Group>, due: Instant) {
+        let mut state = group.lock();
+        if state.gone || state.wake != due {
+            return;
+        }
+        let (now, tick) = (self.clock.now(), state.tick);
+        let mut suppressed = Suppressed::default();
+        let facts = content::survey(&mut state, &self.silences, now, &mut suppressed);
+        suppressed.count(&self.metrics);
+
+        let debts = self.debts(group, &state, &facts, tick);
+        let attempts = self.take_up(group, &state, debts, now, tick);
+        if facts.iter().any(|fact| fact.resolved) {
+            self.let_go(group, &mut state, now);
+        }
+        self.schedule_next(group, &mut state, now);
+        drop(state);
+        for attempt in attempts {
+            self.spawn(attempt);
+        }
+    }
+
+    fn debts(&self, group: &Group, state: &GroupState, facts: &[Fact], tick: Time) -> Vec<Debt> {
+        if facts.iter().all(|fact| fact.muted) {
+            return Vec::new();
+        }
+        let route = &state.route;
+        let mut debts = Vec::new();
+        for ready in route.integrations.iter() {
+            let key = ready.log_key(&group.key);
+            let seen = self.nflog.entry(&key);
+            let told_at = content::told_tick(seen.as_deref(), state.anchor, route);
+            let terms = content::terms(route, ready);
+            if owed::due(seen.as_deref(), facts, terms, told_at, tick).is_some() {
+                debts.push(Debt { ready: ready.clone(), key, seen });
+            }
+        }
+        debts
+    }
+
+    /// Begins to work on the debts that nobody works on yet. Returns the attempts that may start now.
+    fn take_up(&self, group: &Arc<Group>, state: &GroupState, debts: Vec<Debt>, now: Time, tick: Time) -> Vec<Attempt> {
+        if debts.is_empty() {
+            return Vec::new();
+        }
+        let mut batch: Option<Batch> = None;
+        let mut attempts = Vec::new();
+        for debt in debts {
+            let may_start = {
+                let mut core = self.core();
+                if let Some(delivery) = core.deliveries.get_mut(&debt.key) {
+                    // Whatever is under way goes on with the alerts of this group.
+                    delivery.group = group.clone();
+                    continue;
+                }
+                let delivery = Delivery {
+                    group: group.clone(),
+                    stage: Stage::Waiting,
+                    since: self.clock.monotonic(),
+                    failures: Failures::default(),
+                    episode: None,
+                };
+                core.deliveries.insert(debt.key.clone(), delivery);
+                self.enter(&mut core, &debt.ready, &debt.key)
+            };
+            if may_start {
+                let batch = batch.get_or_insert_with(|| Batch::as_surveyed(group, state, now, tick));
+                let content = batch.content(&debt.ready, debt.seen, &self.external_url);
+                attempts.push(Attempt::new(group.clone(), state.route.clone(), debt.ready, debt.key, Some(content)));
+            }
+        }
+        attempts
+    }
+
+    /// Resolved alerts leave when they are owed to no integration; an empty group ends.
+    pub(super) fn let_go(&self, group: &Arc<Group>, state: &mut GroupState, now: Time) {
+        let over: Vec<bool> = state.members.iter().map(|member| member.entry.resolved_at(now)).collect();
+        if over.iter().any(|over| *over) && !self.is_busy(group, state) {
+            let any_firing = over.iter().any(|over| !*over);
+            let route = state.route.clone();
+            let judges: Vec<_> = route
+                .integrations
+                .iter()
+                .map(|ready| (content::terms(&route, ready), self.known(&ready.log_key(&group.key))))
+                .collect();
+            state.members.retain(|member| {
+                let fact = fact_of(member, &member.entry.lock(), now);
+                !fact.resolved
+                    || judges.iter().any(|(terms, entry)| owed::keeps(entry.as_deref(), &fact, *terms, any_firing))
+            });
+        }
+        if state.members.is_empty() {
+            self.end(group, state);
+        }
+    }
+
+    /// What the log knows of a key, for the bookkeeping of groups.
+    pub(super) fn known(&self, key: &LogKey) -> Option<Arc<LogEntry>> {
+        self.nflog.entry(key)
+    }
+
+    /// Whether some integration of the group is being told, or tried, at the moment.
+    fn is_busy(&self, group: &Group, state: &GroupState) -> bool {
+        let core = self.core();
+        state.route.integrations.iter().any(|ready| core.deliveries.contains_key(&ready.log_key(&group.key)))
+    }
+
+    pub(super) fn end(&self, group: &Arc<Group>, state: &mut GroupState) {
+        state.gone = true;
+        let id = (state.route.index, group.fingerprint);
+        let mut core = self.core();
+        if core.groups.get(&id).is_some_and(|known| Arc::ptr_eq(known, group)) {
+            core.groups.remove(&id);
+        }
+        self.count_groups(&core);
+    }
+
+    fn schedule_next(&self, group: &Arc<Group>, state: &mut GroupState, now: Time) {
+        if state.gone {
+            return;
+        }
+        let after = now.max(state.tick);
+        let tick = rhythm::next_after(state.anchor, after, state.route.route.group_interval);
+        self.schedule(group, state, tick);
+    }
+
+    /// Puts the group into the queue for `tick`, but not before groups may run at all.
+    pub(super) fn schedule(&self, group: &Arc<Group>, state: &mut GroupState, tick: Time) {
+        let mut wake = self.clock.instant_of(tick);
+        state.tick = tick;
+        if wake < self.start_at {
+            wake = self.start_at;
+            state.tick = tick.max(self.clock.now() + crate::clock::delta(wake - self.clock.monotonic()));
+        }
+        state.wake = wake;
+        if self.core().queue.push(wake, Event::Tick(group.clone())) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// The facts of a member as its group's last look left them.
+pub(super) fn fact_of(member: &Member, alert: &Alert, now: Time) -> Fact {
+    let mut fact = Fact::of(alert, member.hash, now);
+    fact.muted = member.muted;
+    fact.history = member.history_in(fact.period);
+    fact
+}

@@ -1,0 +1,133 @@
+//! One aggregation group: its alerts, its route, and when it looks next. Data under a lock; what is done with
+//! it is in `flush` and `engine`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::{
+    members::{AlertState, Member, Members, Memory},
+    plan::RouteInfo,
+};
+use crate::{
+    alert::{Entry, Fingerprint, Labels},
+    clock::Time,
+    config::model::Receiver,
+};
+
+pub(super) struct Group {
+    /// Of the group labels.
+    pub fingerprint: Fingerprint,
+    pub labels: Labels,
+    /// `<route key>:<group labels>`, the name in the notification log and in payloads.
+    pub key: Arc<str>,
+    state: Mutex<GroupState>,
+}
+
+pub(super) struct GroupState {
+    pub route: Arc<RouteInfo>,
+    pub members: Members,
+    /// When the group looks next, by the wall clock …
+    pub tick: Time,
+    /// … and by the monotonic one; the queue's slot of another moment is out of date.
+    pub wake: Instant,
+    /// A moment of the grid of ticks.
+    pub anchor: Time,
+    /// Names of the intervals that muted the route at the last look.
+    pub muted_by: Vec<Arc<str>>,
+    /// As rendered for the last notification.
+    pub route_labels: Labels,
+    /// Empty and out of the map: whoever still holds it starts over.
+    pub gone: bool,
+}
+
+impl Group {
+    pub fn new(fingerprint: Fingerprint, labels: Labels, key: Arc<str>, state: GroupState) -> Self {
+        Group { fingerprint, labels, key, state: Mutex::new(state) }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, GroupState> {
+        // A panic while it is held leaves valid members and a valid tick: each is assigned as a whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GroupState {
+    /// The alert belongs here under the configuration `routed`; `memory` is what another group knew of it.
+    pub fn take_in(&mut self, entry: &Arc<Entry>, routed: u64, memory: Memory) {
+        match self.members.get_mut(entry.fingerprint()) {
+            Some(member) => {
+                member.routed = routed;
+                if !Arc::ptr_eq(&member.entry, entry) {
+                    member.entry = entry.clone();
+                }
+            }
+            None => self.members.push(Member::new(entry.clone(), routed, memory)),
+        }
+    }
+}
+
+/// A group as the API shows it.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    pub key: Arc<str>,
+    pub labels: Labels,
+    pub receiver: Arc<Receiver>,
+    pub route_labels: Labels,
+    /// Names of the time intervals that muted the group at its last look.
+    pub muted_by: Vec<Arc<str>>,
+    /// In the order of notifications: by job, then instance, then all labels. Resolved ones that are still owed
+    /// are among them.
+    pub alerts: Vec<GroupAlert>,
+}
+
+/// An alert of a group as the API shows it.
+#[derive(Clone, Debug)]
+pub struct GroupAlert {
+    pub entry: Arc<Entry>,
+    pub state: AlertState,
+}
+
+impl GroupView {
+    pub(super) fn of(group: &Group) -> Option<Self> {
+        let state = group.lock();
+        if state.gone {
+            return None;
+        }
+        let mut alerts: Vec<GroupAlert> =
+            state.members.iter().map(|m| GroupAlert { entry: m.entry.clone(), state: m.state }).collect();
+        let view = GroupView {
+            key: group.key.clone(),
+            labels: group.labels.clone(),
+            receiver: state.route.receiver.clone(),
+            route_labels: state.route_labels.clone(),
+            muted_by: state.muted_by.clone(),
+            alerts: Vec::new(),
+        };
+        drop(state);
+        sort_for_readers(&mut alerts, |alert| alert.entry.labels());
+        Some(GroupView { alerts, ..view })
+    }
+}
+
+/// Sorts by the labels `job`, then `instance` (alerts that have the label come first), then by all labels.
+pub(super) fn sort_for_readers<T>(items: &mut Vec<T>, labels: impl Fn(&T) -> &Labels) {
+    if items.len() < 2 {
+        return;
+    }
+    let order = {
+        let mut keys: Vec<_> = items
+            .iter()
+            .enumerate()
+            .map(|(place, item)| {
+                let labels = labels(item);
+                let (job, instance) = (labels.get("job"), labels.get("instance"));
+                ((job.is_none(), job, instance.is_none(), instance, labels), place)
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, place)| place).collect::<Vec<_>>()
+    };
+    let mut taken: Vec<Option<T>> = items.drain(..).map(Some).collect();
+    items.extend(order.into_iter().filter_map(|place| taken.get_mut(place).and_then(Option::take)));
+}

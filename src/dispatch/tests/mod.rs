@@ -1,0 +1,8 @@
+//! Behaviour of dispatch and delivery in virtual time.
+
+mod delivery;
+mod lasting;
+mod outside;
+mod timelines;
+mod truth;
+mod world;

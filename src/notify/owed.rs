@@ -1,0 +1,394 @@
+//! What a group owes to one integration: the difference between its alerts as they are and what the
+//! receiver heard last of each (reference/decide.md 3.1). Pure: facts and a log entry in, a verdict out.
+
+use std::time::Duration;
+
+use super::types::Reason;
+use crate::{
+    alert::Alert,
+    clock::{Time, delta},
+    nflog::{AlertHash, Fired, LogEntry, Resolved, Told, Word, Writer},
+};
+
+/// What matters of one alert of a group at one look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub hash: AlertHash,
+    pub period: u64,
+    pub accepted_at: Time,
+    pub ends_at: Option<Time>,
+    pub explicit: bool,
+    /// Over, judged once for the whole look.
+    pub resolved: bool,
+    /// Inhibited, silenced, or its route is muted by a time interval now.
+    pub muted: bool,
+    pub history: History,
+}
+
+/// What earlier looks of the group saw of the alert's present period while it was firing. The greater one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum History {
+    /// No look fell into it.
+    #[default]
+    Unseen,
+    /// Only ever firing and muted.
+    Muted,
+    /// Firing and not muted at some tick: it should have been told.
+    Due,
+}
+
+impl Fact {
+    #[must_use]
+    pub fn of(alert: &Alert, hash: AlertHash, now: Time) -> Self {
+        Fact {
+            hash,
+            period: alert.period,
+            accepted_at: alert.accepted_at,
+            ends_at: alert.ends_at,
+            explicit: alert.explicit,
+            resolved: alert.resolved_at(now),
+            muted: false,
+            history: History::Unseen,
+        }
+    }
+}
+
+/// The settings that decide what is owed.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub send_resolved: bool,
+    pub group_wait: Duration,
+    pub repeat_interval: Duration,
+}
+
+/// How one alert stands with one receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The receiver has to hear of it.
+    Owed,
+    /// Nothing new; it belongs into a notification that goes out for another reason.
+    Current,
+    /// Over and told, or a copy older than what was told: it is left out.
+    LeftOut,
+}
+
+/// How this alert stands, given what the receiver heard of it.
+#[must_use]
+pub fn standing(fact: &Fact, told: Option<&Told>, group_wait: Duration) -> Standing {
+    let Some(told) = told else {
+        return if fact.resolved { untold_end(fact, group_wait) } else { Standing::Owed };
+    };
+    if is_stale(fact, told) {
+        return Standing::LeftOut;
+    }
+    match (told.last_word(), fact.resolved) {
+        (Word::Unsure, _) | (Word::None, false) | (Word::Fired(_), true) => Standing::Owed,
+        (Word::None, true) => untold_end(fact, group_wait),
+        (Word::Fired(word), false) => after_fired(fact, word),
+        (Word::Resolved(word), false) => after_resolved(fact, word),
+        (Word::Resolved(word), true) if is_newer(fact, word) => untold_end(fact, group_wait),
+        (Word::Resolved(_), true) => Standing::LeftOut,
+    }
+}
+
+/// It fired and ended, and nobody was told of either. It is owed if it should have been told while it fired:
+/// it was there, unmuted, at a tick; or no look fell into its life, yet that was longer than `group_wait`
+/// (a restart, or a tick that had just passed).
+fn untold_end(fact: &Fact, group_wait: Duration) -> Standing {
+    let lasted = |end: Time| end - fact.accepted_at >= delta(group_wait);
+    let owed = match fact.history {
+        History::Due => true,
+        History::Muted => false,
+        History::Unseen => fact.ends_at.is_some_and(lasted),
+    };
+    if owed && !fact.muted { Standing::Owed } else { Standing::Current }
+}
+
+fn after_fired(fact: &Fact, word: &Fired) -> Standing {
+    // A program without periods said it: it cannot have meant another one.
+    let newer = fact.period > word.period && word.writer != Writer::UNKNOWN;
+    if newer { Standing::Owed } else { Standing::Current }
+}
+
+fn after_resolved(fact: &Fact, word: &Resolved) -> Standing {
+    // An end that was only concluded from silence is taken back by a later sign of life.
+    let revived = !word.explicit && fact.ends_at.is_none_or(|end| end > word.ends_at);
+    if is_newer(fact, word) || revived { Standing::Owed } else { Standing::LeftOut }
+}
+
+/// Whether this is another firing than the one whose end was told. Beside the number of the period its
+/// acceptance counts: a node that had forgotten the alert starts to number it anew.
+fn is_newer(fact: &Fact, word: &Resolved) -> bool {
+    fact.period > word.period || fact.accepted_at > word.done
+}
+
+/// A copy from before what was told or is known to have ended.
+fn is_stale(fact: &Fact, told: &Told) -> bool {
+    let heard_of_later = fact.period < told.highest_period();
+    let accepted_since = told.last_said().is_some_and(|said| fact.accepted_at > said);
+    let ended = |known: &crate::nflog::Known| {
+        known.explicit && known.period == fact.period && fact.accepted_at <= known.ends_at
+    };
+    (heard_of_later && !accepted_since) || (!fact.resolved && told.known.as_deref().is_some_and(ended))
+}
+
+/// How this alert stands with the receiver of `entry`.
+#[must_use]
+pub fn standing_in(entry: Option<&LogEntry>, fact: &Fact, group_wait: Duration) -> Standing {
+    standing(fact, entry.and_then(|entry| entry.told(fact.hash)), group_wait)
+}
+
+/// Why the integration must hear of these alerts now, if it must. Muted ones are looked over.
+///
+/// `told_at` is the tick of the newest tell, `tick` the present one.
+#[must_use]
+pub fn due<'a>(
+    entry: Option<&LogEntry>,
+    facts: impl IntoIterator<Item = &'a Fact>,
+    terms: Terms,
+    told_at: Option<Time>,
+    tick: Time,
+) -> Option<Reason> {
+    let mut sum = Sum::default();
+    for fact in facts {
+        if !fact.muted {
+            sum.add(fact, standing_in(entry, fact, terms.group_wait), entry);
+        }
+    }
+    let repeat_over = told_at.is_some_and(|at| at + delta(terms.repeat_interval) <= tick);
+    if sum.firing_owed {
+        let first = entry.is_none_or(|entry| !says_firing(entry));
+        Some(if first { Reason::FirstNotification } else { Reason::NewAlertsAdded })
+    } else if !sum.firing && (if terms.send_resolved { sum.resolved_owed } else { sum.ended }) {
+        Some(Reason::AllAlertsResolved)
+    } else if sum.firing && sum.resolved_owed && terms.send_resolved {
+        Some(Reason::SomeAlertsResolved)
+    } else if sum.firing && repeat_over {
+        Some(Reason::RepeatIntervalElapsed)
+    } else {
+        None
+    }
+}
+
+/// What is among the alerts.
+#[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent questions")]
+struct Sum {
+    firing: bool,
+    firing_owed: bool,
+    resolved_owed: bool,
+    /// Told as firing and over now.
+    ended: bool,
+}
+
+impl Sum {
+    fn add(&mut self, fact: &Fact, standing: Standing, entry: Option<&LogEntry>) {
+        let owed = standing == Standing::Owed;
+        if !fact.resolved {
+            self.firing |= standing != Standing::LeftOut;
+            self.firing_owed |= owed;
+        } else if owed {
+            self.resolved_owed = true;
+            self.ended |= is_told_firing(entry, fact);
+        }
+    }
+}
+
+/// Whether the newest notification of the entry had firing alerts: the group is open. An alert that was told
+/// as firing earlier and has left the group since (muted, or resolved without a word) does not count.
+#[must_use]
+pub fn says_firing(entry: &LogEntry) -> bool {
+    let newest = entry.all_told().filter_map(|(_, told)| last_sending(told)).max();
+    let Some((_, newest_sent)) = newest else { return false };
+    entry.all_told().any(|(_, told)| match told.last_word() {
+        Word::Fired(word) => word.sent == newest_sent || word.done > newest_sent,
+        Word::Unsure => true,
+        Word::Resolved(_) | Word::None => false,
+    })
+}
+
+/// `done` and `sent` of the newest word on an alert.
+fn last_sending(told: &Told) -> Option<(Time, Time)> {
+    let fired = told.fired.map(|word| (word.done, word.sent));
+    let resolved = told.resolved.as_deref().map(|word| (word.done, word.sent));
+    fired.max(resolved)
+}
+
+/// Whether a resolved alert has to stay in its group for the sake of this integration: its end is to be told,
+/// now or when nothing mutes it any more. Without `send_resolved` an end is only noted, together with that of the
+/// last alert of the group.
+#[must_use]
+pub fn keeps(entry: Option<&LogEntry>, fact: &Fact, terms: Terms, any_firing: bool) -> bool {
+    if standing_in(entry, fact, terms.group_wait) != Standing::Owed {
+        return false;
+    }
+    terms.send_resolved || (!any_firing && is_told_firing(entry, fact))
+}
+
+fn is_told_firing(entry: Option<&LogEntry>, fact: &Fact) -> bool {
+    entry.is_some_and(|entry| matches!(entry.word(fact.hash), Word::Fired(_) | Word::Unsure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nflog::Tell;
+
+    const WAIT: Duration = Duration::from_secs(30);
+
+    fn at(seconds: i64) -> Time {
+        Time::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    /// An alert of the first period that was accepted at 0.
+    fn fact(hash: u64, ended: Option<i64>) -> Fact {
+        Fact {
+            hash: AlertHash(hash),
+            period: 1,
+            accepted_at: at(0),
+            ends_at: Some(at(ended.unwrap_or(1_000_000))),
+            explicit: ended.is_some(),
+            resolved: ended.is_some(),
+            muted: false,
+            history: History::Unseen,
+        }
+    }
+
+    /// The log after telling these facts at these seconds, one notification each.
+    fn told(tells: &[(i64, &[Fact])]) -> LogEntry {
+        let mut entry: Option<LogEntry> = None;
+        for (seconds, facts) in tells {
+            let resolved = facts.iter().filter(|fact| fact.resolved).map(|fact| crate::nflog::End {
+                alert: fact.hash,
+                period: fact.period,
+                explicit: fact.explicit,
+                ends_at: fact.ends_at.unwrap(),
+            });
+            let tell = Tell {
+                seen: entry.clone().map(std::sync::Arc::new),
+                sent: at(*seconds),
+                done: at(*seconds),
+                firing: facts.iter().filter(|fact| !fact.resolved).map(|fact| (fact.hash, fact.period)).collect(),
+                resolved: resolved.collect(),
+                known: vec![],
+                memory: None,
+                repeat_interval: WAIT,
+            };
+            entry = Some(LogEntry::after(entry.as_ref(), &tell, Writer::named("n"), WAIT));
+        }
+        entry.unwrap()
+    }
+
+    fn terms(send_resolved: bool) -> Terms {
+        Terms { send_resolved, group_wait: WAIT, repeat_interval: Duration::from_secs(3600) }
+    }
+
+    fn reason(entry: Option<&LogEntry>, facts: &[Fact], send_resolved: bool, tick: i64) -> Option<Reason> {
+        due(entry, facts, terms(send_resolved), entry.map(|entry| entry.told_at), at(tick))
+    }
+
+    #[test]
+    fn reasons_follow_the_table_of_the_reference() {
+        let (a, b) = (fact(1, None), fact(2, None));
+        let (a_over, b_over) = (fact(1, Some(50)), fact(2, Some(50)));
+        let open = told(&[(30, &[a])]);
+        let both = told(&[(30, &[a, b])]);
+        let closed = told(&[(30, &[a]), (60, &[a_over])]);
+        let again = Fact { period: 2, accepted_at: at(70), ..a };
+        let table: [(Option<&LogEntry>, &[Fact], bool, Option<Reason>); 12] = [
+            (None, &[a], true, Some(Reason::FirstNotification)),
+            (None, &[fact(1, Some(20))], true, None),
+            (Some(&closed), &[again], true, Some(Reason::FirstNotification)),
+            (Some(&open), &[a, b], true, Some(Reason::NewAlertsAdded)),
+            (Some(&both), &[a_over, b_over], true, Some(Reason::AllAlertsResolved)),
+            (Some(&both), &[a_over, b_over], false, Some(Reason::AllAlertsResolved)),
+            (Some(&closed), &[a_over], true, None),
+            (Some(&both), &[a_over, b], true, Some(Reason::SomeAlertsResolved)),
+            (Some(&both), &[a_over, b], false, None),
+            (Some(&both), &[a, b], true, None),
+            (Some(&both), &[a], true, None),
+            (Some(&both), &[], true, None),
+        ];
+        for (entry, facts, send_resolved, want) in table {
+            assert_eq!(reason(entry, facts, send_resolved, 330), want, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_repeat_is_due_at_the_tick_itself() {
+        let a = fact(1, None);
+        let open = told(&[(30, &[a])]);
+        assert_eq!(reason(Some(&open), &[a], true, 3629), None);
+        assert_eq!(reason(Some(&open), &[a], true, 3630), Some(Reason::RepeatIntervalElapsed));
+        let over = told(&[(30, &[a]), (60, &[fact(1, Some(50))])]);
+        assert_eq!(reason(Some(&over), &[fact(1, Some(50))], true, 99_999), None);
+    }
+
+    #[test]
+    fn muted_alerts_neither_cause_nor_repeat_anything() {
+        let muted = Fact { muted: true, ..fact(1, None) };
+        assert_eq!(reason(None, &[muted], true, 30), None);
+        assert_eq!(reason(Some(&told(&[(30, &[fact(1, None)])])), &[muted], true, 99_999), None);
+    }
+
+    #[test]
+    fn an_untold_end_is_owed_if_it_was_due_or_lasted_group_wait() {
+        let owed = |fact: Fact| standing(&fact, None, WAIT) == Standing::Owed;
+        assert!(!owed(fact(1, Some(29))) && owed(fact(1, Some(30))));
+        assert!(owed(Fact { history: History::Due, ..fact(1, Some(1)) }));
+        assert!(!owed(Fact { history: History::Muted, ..fact(1, Some(500)) }));
+        assert!(!owed(Fact { muted: true, ..fact(1, Some(500)) }));
+        assert!(!owed(Fact { accepted_at: at(60), ..fact(1, Some(50)) }), "over before it was taken in");
+    }
+
+    #[test]
+    fn a_newer_period_than_the_one_told_is_owed() {
+        let told_firing = told(&[(30, &[fact(1, None)])]);
+        assert_eq!(standing_in(Some(&told_firing), &fact(1, None), WAIT), Standing::Current);
+        let second = Fact { period: 2, accepted_at: at(90), ..fact(1, None) };
+        assert_eq!(standing_in(Some(&told_firing), &second, WAIT), Standing::Owed);
+    }
+
+    #[test]
+    fn a_copy_from_before_its_end_was_told_is_left_out() {
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[fact(1, Some(50))])]);
+        assert_eq!(standing_in(Some(&closed), &fact(1, None), WAIT), Standing::LeftOut);
+        let first = Fact { period: 1, ..fact(1, None) };
+        let second = told(&[(30, &[Fact { period: 2, ..first }])]);
+        assert_eq!(standing_in(Some(&second), &first, WAIT), Standing::LeftOut);
+    }
+
+    #[test]
+    fn an_alert_whose_numbering_was_forgotten_counts_as_new_by_its_acceptance() {
+        let fifth = Fact { period: 5, ..fact(1, Some(50)) };
+        let closed = told(&[(30, &[Fact { period: 5, ..fact(1, None) }]), (60, &[fifth])]);
+        let reborn = Fact { period: 1, accepted_at: at(100), ..fact(1, None) };
+        assert_eq!(standing_in(Some(&closed), &reborn, WAIT), Standing::Owed);
+    }
+
+    #[test]
+    fn an_end_that_was_only_concluded_is_taken_back_by_a_later_sign_of_life() {
+        let expired = Fact { explicit: false, ..fact(1, Some(50)) };
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[expired])]);
+        assert_eq!(standing_in(Some(&closed), &fact(1, None), WAIT), Standing::Owed);
+        assert_eq!(standing_in(Some(&closed), &expired, WAIT), Standing::LeftOut);
+    }
+
+    #[test]
+    fn a_group_of_which_only_departed_alerts_were_told_firing_is_closed() {
+        let (a, b) = (fact(1, None), fact(2, None));
+        let entry = told(&[(30, &[a, b]), (60, &[b]), (90, &[fact(2, Some(80))])]);
+        assert!(!says_firing(&entry), "a was told firing at 30 and has left");
+        assert!(says_firing(&told(&[(30, &[a, b]), (60, &[b])])));
+    }
+
+    #[test]
+    fn without_send_resolved_only_an_end_of_what_was_told_is_kept_and_only_as_the_last() {
+        let told_firing = told(&[(30, &[fact(1, None)])]);
+        let over = fact(1, Some(50));
+        assert!(keeps(Some(&told_firing), &over, terms(false), false));
+        assert!(!keeps(Some(&told_firing), &over, terms(false), true));
+        assert!(!keeps(None, &Fact { history: History::Due, ..over }, terms(false), false));
+        assert!(keeps(None, &Fact { history: History::Due, ..over }, terms(true), true));
+    }
+}

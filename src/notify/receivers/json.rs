@@ -1,0 +1,334 @@
+//! Writing JSON as Go's encoder does, straight into one buffer: fields in the order they are written, HTML-safe
+//! escapes, a newline at the end (reference/receivers.md 0.2).
+//!
+//! ```ignore
+//! let mut out = String::new();
+//! let mut object = json::object(&mut out);
+//! object.text("summary", summary);
+//! object.text_unless_empty("class", class);
+//! let mut links = object.array("links");
+//! links.object().text("href", href);
+//! drop(links);
+//! object.end();
+//! ```
+//!
+//! An object or array that is dropped is closed.
+
+use std::fmt::Write as _;
+
+use crate::{alert::Labels, config::model::Payload};
+
+/// Opens an object in `out`.
+#[must_use]
+pub fn object(out: &mut String) -> Object<'_> {
+    out.push('{');
+    Object { out, first: true }
+}
+
+/// Opens an array in `out`.
+#[must_use]
+pub fn array(out: &mut String) -> Array<'_> {
+    out.push('[');
+    Array { out, first: true }
+}
+
+/// The body of a request: what `write` writes, and the newline that Go's encoder puts at the end.
+pub fn body(capacity: usize, write: impl FnOnce(&mut String)) -> String {
+    let mut out = String::with_capacity(capacity);
+    write(&mut out);
+    out.push('\n');
+    out
+}
+
+/// An open object. Values of any other kind are written after [`Object::key`].
+pub struct Object<'a> {
+    out: &'a mut String,
+    first: bool,
+}
+
+impl Object<'_> {
+    /// Writes the name; the value is for the caller to write, once.
+    pub fn key(&mut self, name: &str) -> &mut String {
+        separate(self.out, &mut self.first);
+        push_text(self.out, name);
+        self.out.push(':');
+        self.out
+    }
+
+    pub fn text(&mut self, name: &str, value: &str) {
+        push_text(self.key(name), value);
+    }
+
+    /// Go's `omitempty`.
+    pub fn text_unless_empty(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.text(name, value);
+        }
+    }
+
+    pub fn integer(&mut self, name: &str, value: impl Into<i128>) {
+        let value = value.into();
+        // Writing to a String cannot fail.
+        let _ = write!(self.key(name), "{value}");
+    }
+
+    pub fn boolean(&mut self, name: &str, value: bool) {
+        self.key(name).push_str(if value { "true" } else { "false" });
+    }
+
+    pub fn null(&mut self, name: &str) {
+        self.key(name).push_str("null");
+    }
+
+    pub fn labels(&mut self, name: &str, labels: &Labels) {
+        push_pairs(self.key(name), labels.iter());
+    }
+
+    pub fn object(&mut self, name: &str) -> Object<'_> {
+        object(self.key(name))
+    }
+
+    pub fn array(&mut self, name: &str) -> Array<'_> {
+        array(self.key(name))
+    }
+
+    /// Closes it, as dropping does; reads better at the end of a function.
+    pub fn end(self) {}
+}
+
+impl Drop for Object<'_> {
+    fn drop(&mut self) {
+        self.out.push('}');
+    }
+}
+
+/// An open array.
+pub struct Array<'a> {
+    out: &'a mut String,
+    first: bool,
+}
+
+impl Array<'_> {
+    /// The place of the next element, for the caller to write, once.
+    pub fn element(&mut self) -> &mut String {
+        separate(self.out, &mut self.first);
+        self.out
+    }
+
+    pub fn text(&mut self, value: &str) {
+        push_text(self.element(), value);
+    }
+
+    pub fn object(&mut self) -> Object<'_> {
+        object(self.element())
+    }
+
+    /// Closes it, as dropping does.
+    pub fn end(self) {}
+}
+
+impl Drop for Array<'_> {
+    fn drop(&mut self) {
+        self.out.push(']');
+    }
+}
+
+fn separate(out: &mut String, first: &mut bool) {
+    if !std::mem::replace(first, false) {
+        out.push(',');
+    }
+}
+
+/// An object of texts, in the order given.
+pub fn push_pairs<'p>(out: &mut String, pairs: impl Iterator<Item = (&'p str, &'p str)>) {
+    let mut object = object(out);
+    for (name, value) in pairs {
+        object.text(name, value);
+    }
+}
+
+/// A JSON string. Besides what JSON demands, `<`, `>`, `&`, U+2028 and U+2029 are escaped.
+pub fn push_text(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    // Looks at bytes: of the characters above 0x7F only U+2028 and U+2029 matter, and both start with E2 80.
+    while let Some(at) = rest.bytes().position(|b| NEEDS_CARE[usize::from(b)]) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = special.chars();
+        if let Some(c) = chars.next() {
+            push_escaped(out, c);
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+const NEEDS_CARE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[0xE2] = true;
+    table
+};
+
+fn push_escaped(out: &mut String, c: char) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f' => {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+        other => out.push(other),
+    }
+}
+
+/// A number as Go writes a `float64`; JSON has no infinities and no NaN.
+///
+/// # Errors
+/// The value as Go prints it.
+pub fn push_float(out: &mut String, value: f64) -> Result<(), String> {
+    if !value.is_finite() {
+        let name = if value.is_nan() { "NaN" } else { ["+Inf", "-Inf"][usize::from(value < 0.0)] };
+        return Err(format!("json: unsupported value: {name}"));
+    }
+    let size = value.abs();
+    let written = if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let text = format!("{value:e}");
+        // Go keeps the sign of the exponent: 1e21 is 1e+21.
+        let positive = text.split_once('e').filter(|(_, exponent)| !exponent.starts_with('-'));
+        match positive {
+            Some((digits, exponent)) => write!(out, "{digits}e+{exponent}"),
+            None => out.write_str(&text),
+        }
+    } else {
+        write!(out, "{value}")
+    };
+    // Writing to a String cannot fail.
+    let _ = written;
+    Ok(())
+}
+
+/// A free-form value; keys of maps sorted, of a repeated key the last entry.
+///
+/// # Errors
+/// A number that JSON does not have.
+pub fn push_payload(out: &mut String, value: &Payload) -> Result<(), String> {
+    let written = match value {
+        Payload::Null => out.write_str("null"),
+        Payload::Bool(value) => write!(out, "{value}"),
+        Payload::Int(value) => write!(out, "{value}"),
+        Payload::UInt(value) => write!(out, "{value}"),
+        Payload::Float(value) => return push_float(out, *value),
+        Payload::Text(text) => {
+            push_text(out, text);
+            return Ok(());
+        }
+        Payload::List(items) => {
+            let mut list = array(out);
+            return items.iter().try_for_each(|item| push_payload(list.element(), item));
+        }
+        Payload::Map(entries) => {
+            let sorted: std::collections::BTreeMap<&str, &Payload> =
+                entries.iter().map(|(key, value)| (key.as_str(), value)).collect();
+            let mut map = object(out);
+            return sorted.into_iter().try_for_each(|(key, value)| push_payload(map.key(key), value));
+        }
+    };
+    let _ = written;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(text: &str) -> String {
+        let mut out = String::new();
+        push_text(&mut out, text);
+        out
+    }
+
+    fn float(value: f64) -> String {
+        let mut out = String::new();
+        push_float(&mut out, value).unwrap();
+        out
+    }
+
+    #[test]
+    fn text_is_escaped_as_go_does() {
+        assert_eq!(text("a<b>&\"\\\n\r\t\u{8}\u{c}\u{1}"), r#""a\u003cb\u003e\u0026\"\\\n\r\t\b\f\u0001""#);
+        assert_eq!(text("ü…\u{2028}\u{2029}😀\u{7f}"), "\"ü…\\u2028\\u2029😀\u{7f}\"");
+    }
+
+    #[test]
+    fn floats_are_written_as_go_does() {
+        let cases = [
+            (1.0, "1"),
+            (0.5, "0.5"),
+            (-0.0, "-0"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-7"),
+            (0.000_001, "0.000001"),
+            (-2.5e30, "-2.5e+30"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(float(value), expected);
+        }
+        assert_eq!(push_float(&mut String::new(), f64::NEG_INFINITY).unwrap_err(), "json: unsupported value: -Inf");
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_scopes_close_themselves() {
+        let mut out = String::new();
+        let mut root = object(&mut out);
+        root.text("b", "1");
+        root.text_unless_empty("gone", "");
+        let mut list = root.array("a");
+        list.text("x");
+        list.object().integer("n", 3);
+        list.end();
+        root.object("empty").end();
+        root.boolean("yes", true);
+        root.null("none");
+        root.end();
+        assert_eq!(out, r#"{"b":"1","a":["x",{"n":3}],"empty":{},"yes":true,"none":null}"#);
+    }
+
+    #[test]
+    fn a_payload_has_sorted_keys_and_the_last_of_a_repeated_one() {
+        let map = Payload::Map(vec![
+            ("b".into(), Payload::Int(1)),
+            ("a".into(), Payload::List(vec![Payload::Null, Payload::Float(1.5)])),
+            ("b".into(), Payload::Bool(true)),
+        ]);
+        let mut out = String::new();
+        push_payload(&mut out, &map).unwrap();
+        assert_eq!(out, r#"{"a":[null,1.5],"b":true}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_reads_back(original: String) {
+            let read: String = serde_json::from_str(&text(&original)).unwrap();
+            prop_assert_eq!(read, original);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Alerts as bytes, and their way to the store and back.
+//!
+//! Written on change, not on refresh: what a restart needs is that an alert existed, since when and in which
+//! period. Its end is stale on disk, which is why an alert that seems to have run out meanwhile gets a grace to
+//! be posted again (see [`Alerts::restore`]).
+
+use std::{collections::HashMap, sync::Arc};
+
+use prost::{
+    Message,
+    encoding::{WireType, encode_key, encode_varint, message},
+};
+use prost_types::Timestamp;
+
+use super::{Kind, Outbox};
+use crate::{
+    alert::{Alert, Change, Entry, Fingerprint, Labels},
+    alerts::Alerts,
+    clock::Time,
+    nflog::{AlertHash, Nflog},
+    store::{
+        OpenError, Record, Store, Table, Value,
+        snapshot::SnapshotError,
+        timestamp::{from_time, to_time},
+    },
+};
+
+const LABELS: u32 = 1;
+const ANNOTATIONS: u32 = 2;
+const GENERATOR_URL: u32 = 3;
+const STARTS_AT: u32 = 4;
+const ENDS_AT: u32 = 5;
+const UPDATED_AT: u32 = 6;
+const TIMEOUT: u32 = 7;
+const PERIOD: u32 = 8;
+const ACCEPTED_AT: u32 = 9;
+const EXPLICIT: u32 = 10;
+
+/// The schema; used for reading. Names and values alternate in the two lists.
+#[derive(Clone, PartialEq, prost::Message)]
+struct AlertMessage {
+    #[prost(string, repeated, tag = "1")]
+    labels: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    annotations: Vec<String>,
+    #[prost(string, tag = "3")]
+    generator_url: String,
+    #[prost(message, optional, tag = "4")]
+    starts_at: Option<Timestamp>,
+    #[prost(message, optional, tag = "5")]
+    ends_at: Option<Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    updated_at: Option<Timestamp>,
+    #[prost(bool, tag = "7")]
+    timeout: bool,
+    #[prost(uint64, tag = "8")]
+    period: u64,
+    #[prost(message, optional, tag = "9")]
+    accepted_at: Option<Timestamp>,
+    #[prost(bool, tag = "10")]
+    explicit: bool,
+}
+
+/// Alerts are written by the hundred thousand: straight from the shared text, without a copy as a message.
+fn append(alert: &Alert, out: &mut Vec<u8>) {
+    append_pairs(LABELS, &alert.labels, out);
+    append_pairs(ANNOTATIONS, &alert.annotations, out);
+    if !alert.generator_url.is_empty() {
+        append_text(GENERATOR_URL, &alert.generator_url, out);
+    }
+    message::encode(STARTS_AT, &from_time(alert.starts_at), out);
+    if let Some(ends_at) = alert.ends_at {
+        message::encode(ENDS_AT, &from_time(ends_at), out);
+    }
+    message::encode(UPDATED_AT, &from_time(alert.updated_at), out);
+    append_number(TIMEOUT, u64::from(alert.timeout), out);
+    append_number(PERIOD, alert.period, out);
+    message::encode(ACCEPTED_AT, &from_time(alert.accepted_at), out);
+    append_number(EXPLICIT, u64::from(alert.explicit), out);
+}
+
+fn append_pairs(tag: u32, labels: &Labels, out: &mut Vec<u8>) {
+    for (name, value) in labels.iter() {
+        append_text(tag, name, out);
+        append_text(tag, value, out);
+    }
+}
+
+fn append_text(tag: u32, text: &str, out: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, out);
+    encode_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn append_number(tag: u32, number: u64, out: &mut Vec<u8>) {
+    if number != 0 {
+        encode_key(tag, WireType::Varint, out);
+        encode_varint(number, out);
+    }
+}
+
+/// The record of an alert, for the store and for peers.
+#[must_use]
+pub fn encode_alert(alert: &Alert) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    append(alert, &mut out);
+    out
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// When the bytes are no alert.
+pub fn decode_alert(bytes: &[u8]) -> Result<Alert, SnapshotError> {
+    let message = AlertMessage::decode(bytes).map_err(|error| SnapshotError::Decode(error.to_string()))?;
+    if message.labels.is_empty() {
+        return Err(SnapshotError::InvalidState);
+    }
+    Ok(Alert {
+        labels: pairs(&message.labels),
+        annotations: pairs(&message.annotations),
+        generator_url: message.generator_url.into(),
+        starts_at: to_time(message.starts_at.as_ref()),
+        ends_at: message.ends_at.as_ref().map(|at| to_time(Some(at))),
+        updated_at: to_time(message.updated_at.as_ref()),
+        timeout: message.timeout,
+        period: message.period.max(1),
+        accepted_at: to_time(message.accepted_at.as_ref()),
+        explicit: message.explicit,
+    })
+}
+
+fn pairs(texts: &[String]) -> Labels {
+    let (pairs, _) = texts.as_chunks::<2>();
+    pairs.iter().map(|[name, value]| (name, value)).collect()
+}
+
+/// Encoded when the writer gets to it, in the state it is in then.
+impl Record for Entry {
+    fn encode(&self, out: &mut Vec<u8>) {
+        append(&self.lock(), out);
+    }
+}
+
+fn key(fingerprint: Fingerprint) -> Box<[u8]> {
+    Box::from(fingerprint.0.to_be_bytes())
+}
+
+fn record(entry: &Arc<Entry>) -> (Box<[u8]>, Value) {
+    let record: Arc<dyn Record> = Arc::clone(entry) as _;
+    (key(entry.fingerprint()), Value::Record(record))
+}
+
+/// Keeps alerts on disk. Nothing here waits.
+#[derive(Clone)]
+pub struct AlertKeeper {
+    store: Store,
+    outbox: Outbox,
+}
+
+impl AlertKeeper {
+    /// For the alerts of this store.
+    #[must_use]
+    pub fn new(store: Store, outbox: Outbox, alerts: &Arc<Alerts>) -> Self {
+        let source = Arc::downgrade(alerts);
+        store.set_source(
+            Table::Alerts,
+            Box::new(move || {
+                source.upgrade().map_or_else(Vec::new, |alerts| alerts.snapshot().iter().map(record).collect())
+            }),
+        );
+        AlertKeeper { store, outbox }
+    }
+
+    /// Writes what a post or a peer changed, a moment later and in one go with others.
+    pub fn persist_changes(&self, changes: &[(Arc<Entry>, Change)]) {
+        let changed = || changes.iter().filter(|(_, change)| *change != Change::Refreshed).map(|(entry, _)| entry);
+        for entry in changed() {
+            self.outbox.push(Kind::Alert, || encode_alert(&entry.alert()));
+        }
+        let records: Vec<_> = changed().map(record).collect();
+        if !records.is_empty() {
+            self.store.write_unwatched(Table::Alerts, records);
+        }
+    }
+
+    /// Writes all of them as they are: before a clean stop, so that the next start knows their true ends.
+    pub fn persist_all(&self, entries: &[Arc<Entry>]) {
+        self.store.write_unwatched(Table::Alerts, entries.iter().map(record).collect());
+    }
+
+    /// Removes alerts that the alert store has forgotten.
+    pub fn remove(&self, fingerprints: &[Fingerprint]) {
+        if !fingerprints.is_empty() {
+            let changes = fingerprints.iter().map(|fingerprint| (key(*fingerprint), Value::Deleted)).collect();
+            self.store.write_unwatched(Table::Alerts, changes);
+        }
+    }
+
+    /// The alerts on disk, for [`Alerts::restore`].
+    ///
+    /// # Errors
+    /// When the file is damaged. A single record that cannot be read is left out and logged.
+    pub fn load(&self, nflog: &Nflog, now: Time) -> Result<Vec<Alert>, OpenError> {
+        let ends = nflog.told_ends();
+        let mut alerts = Vec::new();
+        for (_, bytes) in self.store.load(Table::Alerts)? {
+            match decode_alert(&bytes) {
+                Ok(alert) => alerts.push(with_told_end(alert, &ends, now)),
+                Err(error) => tracing::error!(%error, "an alert on disk cannot be read and is left out"),
+            }
+        }
+        Ok(alerts)
+    }
+}
+
+/// An alert whose end a receiver has heard of is over, even if it only ran out: it gets no grace, or a restart
+/// would tell the receiver that it fires again.
+fn with_told_end(alert: Alert, ends: &HashMap<AlertHash, u64>, now: Time) -> Alert {
+    let is_told = || ends.get(&AlertHash::of(&alert.labels)).is_some_and(|period| *period >= alert.period);
+    if alert.resolved_at(now) && is_told() { Alert { explicit: true, ..alert } } else { alert }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn an_alert()(
+            labels in proptest::collection::btree_map("[a-c]{1,2}", "[x-zü]{1,3}", 1..4),
+            annotations in proptest::collection::btree_map("[a-c]{1,2}", ".{0,9}", 0..3),
+            url in "[a-z]{0,5}",
+            times in proptest::array::uniform4(-70_000_000_000i64..250_000_000_000i64),
+            open in any::<bool>(), timeout in any::<bool>(), explicit in any::<bool>(), period in 1..u64::MAX,
+        ) -> Alert {
+            let time = |seconds| Time::from_timestamp(seconds, 123_456_789).unwrap();
+            Alert {
+                labels: labels.into_iter().collect(),
+                annotations: annotations.into_iter().collect(),
+                generator_url: url.into(),
+                starts_at: time(times[0]),
+                ends_at: (!open).then(|| time(times[1])),
+                updated_at: time(times[2]),
+                timeout,
+                period,
+                accepted_at: time(times[3]),
+                explicit,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_alert_comes_back_from_its_bytes(alert in an_alert()) {
+            let bytes = encode_alert(&alert);
+            prop_assert_eq!(decode_alert(&bytes).unwrap(), alert);
+            // What is written by hand is what the schema says.
+            prop_assert_eq!(AlertMessage::decode(&*bytes).unwrap().encode_to_vec(), bytes);
+        }
+
+        #[test]
+        fn garbage_is_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_alert(&bytes);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Changes on their way to the peers: a bounded queue.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use super::{Delta, Kind};
+
+/// Changes that peers have not been sent yet: bounded, the oldest are dropped first and the loss is noted, so that
+/// whoever drains knows that only a full exchange helps. Clones are the same outbox.
+#[derive(Clone, Default)]
+pub struct Outbox(Option<Arc<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    deltas: VecDeque<Delta>,
+    dropped: bool,
+}
+
+impl Outbox {
+    /// For a node alone: takes nothing and costs nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Outbox(None)
+    }
+
+    /// Keeps at most `limit` changes.
+    #[must_use]
+    pub fn bounded(limit: usize) -> Self {
+        Outbox(Some(Arc::new(Queue { limit: limit.max(1), ..Queue::default() })))
+    }
+
+    /// Adds a change; it is encoded only if somebody will send it.
+    pub fn push(&self, kind: Kind, encode: impl FnOnce() -> Vec<u8>) {
+        let Some(queue) = &self.0 else { return };
+        let delta = Delta { kind, bytes: encode() };
+        let mut waiting = queue.lock();
+        if waiting.deltas.len() >= queue.limit {
+            waiting.deltas.pop_front();
+            waiting.dropped = true;
+        }
+        waiting.deltas.push_back(delta);
+        drop(waiting);
+        queue.filled.notify_one();
+    }
+
+    /// Takes up to `max` changes, oldest first, and tells whether any were dropped since the last time.
+    #[must_use]
+    pub fn drain(&self, max: usize) -> (Vec<Delta>, bool) {
+        let Some(queue) = &self.0 else { return (Vec::new(), false) };
+        let mut waiting = queue.lock();
+        let count = max.min(waiting.deltas.len());
+        (waiting.deltas.drain(..count).collect(), std::mem::take(&mut waiting.dropped))
+    }
+
+    /// Waits until something has been added since it was last waited for.
+    pub async fn filled(&self) {
+        match &self.0 {
+            Some(queue) => queue.filled.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbox_that_nobody_drains_does_not_even_encode() {
+        Outbox::none().push(Kind::Log, || unreachable!("nobody will send it"));
+    }
+
+    #[test]
+    fn a_full_outbox_drops_the_oldest_and_says_so_once() {
+        let outbox = Outbox::bounded(2);
+        (1..=3).for_each(|n| outbox.push(Kind::Alert, || vec![n]));
+        let (deltas, dropped) = outbox.drain(10);
+        assert_eq!((deltas.iter().map(|d| d.bytes[0]).collect::<Vec<_>>(), dropped), (vec![2, 3], true));
+        assert_eq!(outbox.drain(10), (Vec::new(), false));
+    }
+}

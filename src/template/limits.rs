@@ -1,0 +1,22 @@
+//! What a template may use up. Each limit ends the rendering with an error that names it.
+
+/// Parsed configured strings kept.
+pub const PARSED_MAX: usize = 512;
+/// Blocks and parentheses inside each other, in one template text.
+pub const NESTING_MAX: usize = 100;
+/// Ranges inside each other in HTML templates: the escaper visits a range's body twice.
+pub const HTML_RANGE_NESTING_MAX: usize = 10;
+/// Templates that call each other, and the blocks they do it in.
+pub const DEPTH_MAX: usize = 10_000;
+/// The same where HTML is made: `gotmpl`, which assembles it, recurses and stops at 200.
+pub const HTML_DEPTH_MAX: usize = 150;
+/// Tree nodes visited, list elements copied and the like, in one rendering.
+pub const STEPS_MAX: u64 = 20_000_000;
+/// Bytes of text that functions made and that were printed, in one rendering.
+pub const BYTES_MAX: u64 = 256 << 20;
+/// The longest text a function may return, and the longest output.
+pub const TEXT_BYTES_MAX: usize = 32 << 20;
+/// Lists and maps inside each other.
+pub const VALUE_DEPTH_MAX: u16 = 100;
+/// Route labels that call each other.
+pub const ROUTE_LABEL_DEPTH_MAX: usize = 16;
