@@ -10,6 +10,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod ctl;
 pub mod dispatch;
 pub mod httpconf;
 pub mod inhibit;

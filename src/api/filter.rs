@@ -83,7 +83,8 @@ impl ReceiverFilter {
 
     /// The names of `all` receivers that fit by name, and of those that fit by labels.
     pub fn select(&self, all: &[Arc<Receiver>]) -> WantedReceivers {
-        let names = |fits: &dyn Fn(&Receiver) -> bool| all.iter().filter(|r| fits(r)).map(|r| Arc::clone(&r.name)).collect();
+        let names =
+            |fits: &dyn Fn(&Receiver) -> bool| all.iter().filter(|r| fits(r)).map(|r| Arc::clone(&r.name)).collect();
         WantedReceivers {
             by_name: names(&|receiver| self.accepts_name(&receiver.name)),
             by_labels: names(&|receiver| self.accepts_labels(&receiver.labels)),

@@ -9,7 +9,11 @@ pub(super) fn complaint(text: &str) -> String {
     for (element, width) in [("2006", 4), ("-", 0), ("01", 2), ("-", 0), ("02", 2)] {
         let after = if width == 0 { rest.strip_prefix('-') } else { number(rest, width) };
         let Some(after) = after else {
-            return format!("parsing time {shown} as \"2006-01-02\": cannot parse {} as {}", quote(rest), quote(element));
+            return format!(
+                "parsing time {shown} as \"2006-01-02\": cannot parse {} as {}",
+                quote(rest),
+                quote(element)
+            );
         };
         let read = rest.get(..width).unwrap_or_default();
         if element == "01" && !("01"..="12").contains(&read) {

@@ -11,11 +11,7 @@ use super::{
     body::ReadBody,
     body_text, posted,
 };
-use crate::{
-    alert::Posted,
-    clock::Time,
-    metrics::Metrics,
-};
+use crate::{alert::Posted, clock::Time, metrics::Metrics};
 
 /// Counters touched by each post, looked up once.
 pub(super) struct Counters {
@@ -37,7 +33,8 @@ impl Counters {
     }
 }
 
-const NOT_STORED: HeaderValue = HeaderValue::from_static("199 - \"alerts are held in memory only: the disk cannot be written\"");
+const NOT_STORED: HeaderValue =
+    HeaderValue::from_static("199 - \"alerts are held in memory only: the disk cannot be written\"");
 
 impl Api {
     pub(super) fn post_alerts(&self, body: &ReadBody) -> Result<Answer, Fault> {

@@ -111,7 +111,11 @@ pub(super) fn push_object<'a>(
 }
 
 /// `a` and `b` with commas between: an array of what `push` writes.
-pub(super) fn push_array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut push: impl FnMut(&mut Vec<u8>, T)) {
+pub(super) fn push_array<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut push: impl FnMut(&mut Vec<u8>, T),
+) {
     out.push(b'[');
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -165,13 +169,19 @@ mod tests {
 
     #[test]
     fn alerts_have_html_escaped_and_the_rest_has_not() {
-        assert_eq!(written("a<b>&\u{2028}\u{2029}é\u{20ac}", push_html_safe), "\"a\\u003cb\\u003e\\u0026\\u2028\\u2029é\u{20ac}\"");
+        assert_eq!(
+            written("a<b>&\u{2028}\u{2029}é\u{20ac}", push_html_safe),
+            "\"a\\u003cb\\u003e\\u0026\\u2028\\u2029é\u{20ac}\""
+        );
         assert_eq!(written("a<b>&\u{2028}", push_string), "\"a<b>&\\u2028\"");
     }
 
     #[test]
     fn control_characters_are_escaped_as_go_does() {
-        assert_eq!(written("\"\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}", push_string), "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\u{7f}\"");
+        assert_eq!(
+            written("\"\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}", push_string),
+            "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\u{7f}\""
+        );
     }
 
     #[test]

@@ -51,7 +51,10 @@ fn are_parameters(text: &str) -> bool {
         }
         parameter.split_once('=').is_some_and(|(name, value)| {
             let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
-            !name.is_empty() && name.bytes().all(is_token_byte) && !value.is_empty() && (quoted || value.bytes().all(is_token_byte))
+            !name.is_empty()
+                && name.bytes().all(is_token_byte)
+                && !value.is_empty()
+                && (quoted || value.bytes().all(is_token_byte))
         })
     })
 }
@@ -85,33 +88,55 @@ mod tests {
     }
 
     fn content_type(value: &str) -> Result<(), String> {
-        check_content_type(&headers(header::CONTENT_TYPE, value)).map_err(|fault| format!("{} {}", fault.code, fault.message))
+        check_content_type(&headers(header::CONTENT_TYPE, value))
+            .map_err(|fault| format!("{} {}", fault.code, fault.message))
     }
 
     #[test]
     fn json_with_parameters_is_taken() {
-        for value in ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;", "application/json; a=\"b\""] {
+        for value in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "APPLICATION/JSON",
+            "application/json;",
+            "application/json; a=\"b\"",
+        ] {
             assert_eq!(content_type(value), Ok(()), "{value}");
         }
     }
 
     #[test]
     fn other_types_are_refused_in_the_words_of_the_reference() {
-        assert_eq!(content_type("text/plain"), Err("415 unsupported media type \"text/plain\", only [application/json] are allowed".into()));
-        assert_eq!(content_type(""), Err("415 unsupported media type \"application/octet-stream\", only [application/json] are allowed".into()));
+        assert_eq!(
+            content_type("text/plain"),
+            Err("415 unsupported media type \"text/plain\", only [application/json] are allowed".into())
+        );
+        assert_eq!(
+            content_type(""),
+            Err("415 unsupported media type \"application/octet-stream\", only [application/json] are allowed".into())
+        );
         for (value, why) in [
             ("json", "mediatype: malformed: \"json\" has no subtype"),
             (";", "mime: no media type"),
             ("application/json; x", "mime: invalid media parameter"),
             ("application/json, text/plain", "mime: unexpected content after media subtype"),
         ] {
-            assert_eq!(content_type(value), Err(format!("400 parsing Content-Type header from \"{value}\" failed, because {why}")));
+            assert_eq!(
+                content_type(value),
+                Err(format!("400 parsing Content-Type header from \"{value}\" failed, because {why}"))
+            );
         }
     }
 
     #[test]
     fn an_accept_header_must_allow_json() {
-        for value in ["*/*", "text/html, */*;q=0.1", "application/*", "application/json;q=0.5, text/html", "application/json; charset=utf-8"] {
+        for value in [
+            "*/*",
+            "text/html, */*;q=0.1",
+            "application/*",
+            "application/json;q=0.5, text/html",
+            "application/json; charset=utf-8",
+        ] {
             assert!(check_accept(&headers(header::ACCEPT, value)).is_ok(), "{value}");
         }
         for value in ["text/html", "application/json;q=0", "", "foo", "application/vnd.x+json", "*"] {

@@ -302,16 +302,30 @@ mod tests {
     fn wrong_types_are_named_as_the_reference_names_them() {
         for (body, message) in [
             ("{}", "… json: cannot unmarshal object into Go value of type models.PostableAlerts"),
-            (r#"[{"labels":1}]"#, "… json: cannot unmarshal number into Go struct field Alert.labels of type models.LabelSet"),
-            (r#"[{"labels":{"x/y~z":1}}]"#, "… json: cannot unmarshal number into Go struct field Alert.labels.x~1y~0z of type string"),
-            (r#"[{"annotations":{"x":[]}}]"#, "… json: cannot unmarshal array into Go struct field .annotations.x of type string"),
+            (
+                r#"[{"labels":1}]"#,
+                "… json: cannot unmarshal number into Go struct field Alert.labels of type models.LabelSet",
+            ),
+            (
+                r#"[{"labels":{"x/y~z":1}}]"#,
+                "… json: cannot unmarshal number into Go struct field Alert.labels.x~1y~0z of type string",
+            ),
+            (
+                r#"[{"annotations":{"x":[]}}]"#,
+                "… json: cannot unmarshal array into Go struct field .annotations.x of type string",
+            ),
             (r#"[{"startsAt":1}]"#, "… json: cannot unmarshal number into Go value of type string"),
-            (r#"[{"labels":{"a":1},"startsAt":"x"}]"#, "… parsing time \"x\" as \"2006-01-02\": cannot parse \"x\" as \"2006\""),
+            (
+                r#"[{"labels":{"a":1},"startsAt":"x"}]"#,
+                "… parsing time \"x\" as \"2006-01-02\": cannot parse \"x\" as \"2006\"",
+            ),
             (r#"[{"labels":1},2"#, "… unexpected EOF"),
         ] {
             assert_eq!(refused(body), (400, message.to_owned()), "{body}");
         }
-        assert!(refused("[1]").1.starts_with("… json: cannot unmarshal number into Go value of type struct { Annotations models.LabelSet \"json:\\\"ann"));
+        assert!(refused("[1]").1.starts_with(
+            "… json: cannot unmarshal number into Go value of type struct { Annotations models.LabelSet \"json:\\\"ann"
+        ));
     }
 
     #[test]

@@ -7,10 +7,7 @@ use super::{
     posted::{Pairs, Typed, cannot, keep, read_map, read_time},
     reader::{Kind, Reader, SyntaxError},
 };
-use crate::{
-    alert::matcher::MatchOp,
-    clock::Time,
-};
+use crate::{alert::matcher::MatchOp, clock::Time};
 
 /// A silence as it was posted: complete, but not yet judged.
 #[derive(Debug, PartialEq)]
@@ -72,7 +69,8 @@ impl<'a> Draft<'a> {
             Kind::Null => reader.skip(),
             Kind::Object => reader.object(|reader, name| self.field(reader, &name)),
             kind => {
-                self.id_error = Some(cannot(kind, "Go value of type struct { ID string \"json:\\\"id,omitempty\\\"\" }"));
+                self.id_error =
+                    Some(cannot(kind, "Go value of type struct { ID string \"json:\\\"id,omitempty\\\"\" }"));
                 reader.skip()
             }
         }
@@ -86,7 +84,9 @@ impl<'a> Draft<'a> {
             Some("createdBy") => keep(&mut self.error, read_string(reader, "Silence.createdBy", &mut self.created_by)?),
             Some("startsAt") => keep(&mut self.error, read_time(reader, &mut self.starts_at)?),
             Some("endsAt") => keep(&mut self.error, read_time(reader, &mut self.ends_at)?),
-            Some("annotations") => keep(&mut self.error, read_map(reader, "Silence.annotations", &mut self.annotations)?),
+            Some("annotations") => {
+                keep(&mut self.error, read_map(reader, "Silence.annotations", &mut self.annotations)?)
+            }
             Some("matchers") => keep(&mut self.error, read_matchers(reader, &mut self.matchers)?),
             _ => reader.skip()?,
         }
@@ -179,7 +179,6 @@ fn read_matchers<'a>(reader: &mut Reader<'a>, into: &mut Option<Vec<Option<Match
     Ok(error.map_or(Ok(()), Err))
 }
 
-
 fn read_string<'a>(reader: &mut Reader<'a>, place: &str, into: &mut Option<Cow<'a, str>>) -> Typed<()> {
     match reader.kind()? {
         Kind::String => *into = Some(reader.string()?),
@@ -216,18 +215,27 @@ mod tests {
 
     use super::*;
 
-    const REST: &str = r#""startsAt":"2030-01-01T00:00:00Z","endsAt":"2036-01-01T00:00:00Z","createdBy":"","comment":"""#;
+    const REST: &str =
+        r#""startsAt":"2030-01-01T00:00:00Z","endsAt":"2036-01-01T00:00:00Z","createdBy":"","comment":"""#;
 
     fn refused(body: &str) -> (u16, String) {
         let fault = read(body).unwrap_err();
-        (fault.code, fault.message.replace("parsing silence body from \"\" failed, because json: cannot unmarshal ", "… "))
+        (
+            fault.code,
+            fault.message.replace("parsing silence body from \"\" failed, because json: cannot unmarshal ", "… "),
+        )
     }
 
     #[test]
     fn a_silence_is_read_with_its_matchers_in_order() {
-        let text = format!(r#"{{"matchers":[{{"name":"b","value":"1","isRegex":false}},{{"name":"a","value":".","isRegex":true,"isEqual":false}}],"status":{{}},{REST}}}"#);
+        let text = format!(
+            r#"{{"matchers":[{{"name":"b","value":"1","isRegex":false}},{{"name":"a","value":".","isRegex":true,"isEqual":false}}],"status":{{}},{REST}}}"#
+        );
         let body = read(&text).unwrap();
-        assert_eq!(body.matchers, [(MatchOp::Equal, "b".into(), "1".into()), (MatchOp::NotRegex, "a".into(), ".".into())]);
+        assert_eq!(
+            body.matchers,
+            [(MatchOp::Equal, "b".into(), "1".into()), (MatchOp::NotRegex, "a".into(), ".".into())]
+        );
         assert_eq!((&*body.id, body.annotations.len()), ("", 0));
     }
 
@@ -240,7 +248,11 @@ mod tests {
             (format!("{{{REST}}}"), 602, "matchers in body is required"),
             (format!(r#"{{"matchers":[],{REST}}}"#), 612, "matchers in body should have at least 1 items"),
             (format!(r#"{{"matchers":[{{"name":"a"}}],{REST}}}"#), 602, "matchers.0.isRegex in body is required"),
-            (format!(r#"{{"matchers":[{{"value":"a","isRegex":true}}],{REST}}}"#), 602, "matchers.0.name in body is required"),
+            (
+                format!(r#"{{"matchers":[{{"value":"a","isRegex":true}}],{REST}}}"#),
+                602,
+                "matchers.0.name in body is required",
+            ),
             (format!(r#"{{"matchers":[null],{REST}}}"#), 602, "matchers.0 in body is required"),
         ] {
             assert_eq!(refused(&body), (code, message.to_owned()), "{body}");
@@ -255,7 +267,10 @@ mod tests {
             (r#"{"comment":1,"matchers":1}"#, "… number into Go struct field Silence.comment of type string"),
             (r#"{"matchers":1}"#, "… number into Go struct field Silence.matchers of type models.Matchers"),
             (r#"{"matchers":[1]}"#, "… number into Silence.matchers.0 of type models.Matcher"),
-            (r#"{"matchers":[{"isEqual":1}]}"#, "… number into Go struct field Silence.matchers.0.isEqual of type bool"),
+            (
+                r#"{"matchers":[{"isEqual":1}]}"#,
+                "… number into Go struct field Silence.matchers.0.isEqual of type bool",
+            ),
         ] {
             assert_eq!(refused(body), (400, message.to_owned()), "{body}");
         }

@@ -88,7 +88,9 @@ fn draft(body: SilenceBody<'_>) -> Draft {
     let annotations = body.annotations.into_iter();
     Draft {
         id: (!body.id.is_empty()).then(|| body.id.into_owned()),
-        matchers: matchers.map(|(op, name, value)| MatcherText { op, name: name.into(), value: value.into() }).collect(),
+        matchers: matchers
+            .map(|(op, name, value)| MatcherText { op, name: name.into(), value: value.into() })
+            .collect(),
         starts_at: given(body.starts_at),
         ends_at: given(body.ends_at),
         created_by: body.created_by.into_owned(),
@@ -126,7 +128,11 @@ fn push_silence(out: &mut Vec<u8>, silence: &Silence, state: State) -> bool {
 
 fn push_matcher(out: &mut Vec<u8>, matcher: &Matcher) {
     let op = matcher.op();
-    out.extend_from_slice(if op.is_equal() { b"{\"isEqual\":true,\"isRegex\":" } else { b"{\"isEqual\":false,\"isRegex\":" });
+    out.extend_from_slice(if op.is_equal() {
+        b"{\"isEqual\":true,\"isRegex\":"
+    } else {
+        b"{\"isEqual\":false,\"isRegex\":"
+    });
     out.extend_from_slice(if op.is_regex() { b"true,\"name\":" } else { b"false,\"name\":" });
     push_html_safe(out, matcher.name());
     out.extend_from_slice(b",\"value\":");

@@ -45,11 +45,14 @@ impl ClusterStatus {
             out.push(b'}');
         });
         out.extend_from_slice(b",\"status\":");
-        push_string(out, match (&self.name, self.settled) {
-            (None, _) => "disabled",
-            (Some(_), false) => "settling",
-            (Some(_), true) => "ready",
-        });
+        push_string(
+            out,
+            match (&self.name, self.settled) {
+                (None, _) => "disabled",
+                (Some(_), false) => "settling",
+                (Some(_), true) => "ready",
+            },
+        );
         out.push(b'}');
     }
 }
@@ -132,6 +135,9 @@ mod tests {
     fn a_cluster_shows_its_members() {
         let peers = vec![PeerStatus { name: "a".into(), address: "127.0.0.1:9094".into() }];
         let cluster = ClusterStatus { name: Some("a".into()), settled: true, peers };
-        assert_eq!(text(&cluster), r#"{"name":"a","peers":[{"address":"127.0.0.1:9094","name":"a"}],"status":"ready"}"#);
+        assert_eq!(
+            text(&cluster),
+            r#"{"name":"a","peers":[{"address":"127.0.0.1:9094","name":"a"}],"status":"ready"}"#
+        );
     }
 }

@@ -49,7 +49,8 @@ async fn post(api: &Arc<Api>, alerts: Value) {
 }
 
 fn names(alerts: &Value) -> Vec<&str> {
-    let mut names: Vec<_> = alerts.as_array().unwrap().iter().map(|a| a["labels"]["alertname"].as_str().unwrap()).collect();
+    let mut names: Vec<_> =
+        alerts.as_array().unwrap().iter().map(|a| a["labels"]["alertname"].as_str().unwrap()).collect();
     names.sort_unstable();
     names
 }
@@ -93,13 +94,17 @@ async fn of_a_mixed_batch_the_good_alerts_are_taken_and_all_complaints_told() {
 #[tokio::test]
 async fn alerts_are_selected_by_labels_receivers_and_state() {
     let api = api(CONFIG);
-    post(&api, json!([
-        {"labels": {"alertname": "both", "team": "x"}},
-        {"labels": {"alertname": "y", "team": "y"}},
-        {"labels": {"alertname": "src", "sev": "crit", "host": "h"}},
-        {"labels": {"alertname": "tgt", "sev": "warn", "host": "h"}},
-        {"labels": {"alertname": "over"}, "endsAt": "2020-01-01T00:00:00Z"},
-    ])).await;
+    post(
+        &api,
+        json!([
+            {"labels": {"alertname": "both", "team": "x"}},
+            {"labels": {"alertname": "y", "team": "y"}},
+            {"labels": {"alertname": "src", "sev": "crit", "host": "h"}},
+            {"labels": {"alertname": "tgt", "sev": "warn", "host": "h"}},
+            {"labels": {"alertname": "over"}, "endsAt": "2020-01-01T00:00:00Z"},
+        ]),
+    )
+    .await;
     for (query, want) in [
         ("", vec!["both", "src", "tgt", "y"]),
         ("?filter=team%3D%22x%22", vec!["both"]),
@@ -124,11 +129,18 @@ async fn bad_parameters_are_refused_in_order() {
     let api = api(CONFIG);
     for (query, text) in [
         ("filter=foo&receiver=%5B", "\"bad matcher format: foo\"\n"),
-        ("receiver=%28a&receiver_matchers=bad", "\"failed to parse receiver param: error parsing regexp: missing closing ): `^(?:(a)$`\"\n"),
+        (
+            "receiver=%28a&receiver_matchers=bad",
+            "\"failed to parse receiver param: error parsing regexp: missing closing ): `^(?:(a)$`\"\n",
+        ),
         ("receiver_matchers=bad", "\"failed to parse receiver_matchers param: bad matcher format: bad\"\n"),
     ] {
         for path in ["alerts", "alerts/groups"] {
-            assert_eq!(ask(&api, "GET", &format!("/api/v2/{path}?{query}"), "").await, (400, text.to_owned()), "{path} {query}");
+            assert_eq!(
+                ask(&api, "GET", &format!("/api/v2/{path}?{query}"), "").await,
+                (400, text.to_owned()),
+                "{path} {query}"
+            );
         }
     }
 }
@@ -136,13 +148,28 @@ async fn bad_parameters_are_refused_in_order() {
 #[tokio::test]
 async fn groups_hold_their_alerts_and_name_all_receivers_of_each() {
     let api = api(CONFIG);
-    post(&api, json!([
-        {"labels": {"alertname": "b", "team": "x"}},
-        {"labels": {"alertname": "a", "n": "2"}},
-        {"labels": {"alertname": "a", "n": "1"}},
-    ])).await;
+    post(
+        &api,
+        json!([
+            {"labels": {"alertname": "b", "team": "x"}},
+            {"labels": {"alertname": "a", "n": "2"}},
+            {"labels": {"alertname": "a", "n": "1"}},
+        ]),
+    )
+    .await;
     let groups = get(&api, "alerts/groups").await;
-    let shape: Vec<_> = groups.as_array().unwrap().iter().map(|g| (g["labels"]["alertname"].as_str().unwrap(), g["receiver"]["name"].as_str().unwrap(), g["alerts"].as_array().unwrap().len())).collect();
+    let shape: Vec<_> = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| {
+            (
+                g["labels"]["alertname"].as_str().unwrap(),
+                g["receiver"]["name"].as_str().unwrap(),
+                g["alerts"].as_array().unwrap().len(),
+            )
+        })
+        .collect();
     assert_eq!(shape, [("a", "default", 2), ("b", "team-x", 1), ("b", "team-y", 1)]);
     assert_eq!(groups[1]["alerts"][0]["receivers"], json!([{"name": "team-x"}, {"name": "team-y"}]));
     assert_eq!(groups[0]["routeLabels"], json!({}));
@@ -162,7 +189,10 @@ async fn a_silence_lives_from_post_to_delete() {
     let id = serde_json::from_str::<Value>(&body).unwrap()["silenceID"].as_str().unwrap().to_owned();
     assert_eq!(status, 200);
     let (_, one) = ask(&api, "GET", &format!("/api/v2/silence/{}", id.to_uppercase()), "").await;
-    assert!(one.starts_with(&format!("{{\"id\":\"{id}\",\"status\":{{\"state\":\"active\"}},\"updatedAt\":\"")), "{one}");
+    assert!(
+        one.starts_with(&format!("{{\"id\":\"{id}\",\"status\":{{\"state\":\"active\"}},\"updatedAt\":\"")),
+        "{one}"
+    );
     assert!(one.contains(r#""comment":"c","createdBy":"m\u003ce","endsAt":"2999-01-01T00:00:00.000Z","matchers":[{"isEqual":true,"isRegex":false,"name":"alertname","value":"a"}],"startsAt":""#), "{one}");
     assert_eq!(get(&api, "alerts").await[0]["status"]["silencedBy"], json!([id]));
     assert_eq!(get(&api, "alerts?silenced=false").await, json!([]));
@@ -179,7 +209,10 @@ async fn silences_that_are_not_there_or_not_right_are_refused() {
     for method in ["GET", "DELETE"] {
         assert_eq!(ask(&api, method, &format!("/api/v2/silence/{id}"), "").await, (404, String::new()));
         let (status, body) = ask(&api, method, "/api/v2/silence/abc", "").await;
-        assert_eq!((status, body.as_str()), (422, r#"{"code":601,"message":"silenceID in path must be of type uuid: \"abc\""}"#));
+        assert_eq!(
+            (status, body.as_str()),
+            (422, r#"{"code":601,"message":"silenceID in path must be of type uuid: \"abc\""}"#)
+        );
     }
     let silence = |id: &str, value: &str, end: &str| {
         json!({"id": id, "matchers": [{"name": "a", "value": value, "isRegex": true}], "startsAt": "2020-01-01T00:00:00Z",
@@ -189,7 +222,11 @@ async fn silences_that_are_not_there_or_not_right_are_refused() {
         (silence("", "b", "2019-01-01"), 400, "\"Failed to create silence: start time must be before end time\"\n"),
         (silence("", "b", "2021-01-01"), 400, "\"Failed to create silence: end time can't be in the past\"\n"),
         (silence("x", "b", "2999-01-01"), 404, "\"silence not found\"\n"),
-        (silence("", ".*", "2999-01-01"), 400, "\"invalid silence: matcher set 0: at least one matcher must not match the empty string\"\n"),
+        (
+            silence("", ".*", "2999-01-01"),
+            400,
+            "\"invalid silence: matcher set 0: at least one matcher must not match the empty string\"\n",
+        ),
     ] {
         assert_eq!(ask(&api, "POST", "/api/v2/silences", &body).await, (status, text.to_owned()), "{body}");
     }
@@ -201,7 +238,10 @@ async fn paths_methods_and_media_types_are_checked_in_that_order() {
     let not_found = r#"{"code":404,"message":"path /api/v2/a\u0026b was not found"}"#;
     assert_eq!(ask(&api, "PUT", "/api/v2/a&b", "").await, (404, not_found.into()));
     let put = answer(&api, request("PUT", "/api/v2/alerts", "")).await;
-    assert_eq!((put.status().as_u16(), &put.headers()[header::ALLOW]), (405, &header::HeaderValue::from_static("GET,POST")));
+    assert_eq!(
+        (put.status().as_u16(), &put.headers()[header::ALLOW]),
+        (405, &header::HeaderValue::from_static("GET,POST"))
+    );
     assert_eq!(text(put).await.1, r#"{"code":405,"message":"method PUT is not allowed, but [GET,POST] are"}"#);
     let with = |name: &str, value: &str, body: &str| {
         Request::post("/api/v2/alerts").header(name, value).body(Full::from(body.to_owned())).unwrap()
@@ -238,14 +278,19 @@ async fn status_and_receivers_show_the_configuration() {
     assert_eq!(status["cluster"], json!({"peers": [], "status": "disabled"}));
     assert_eq!(status["versionInfo"]["version"], "0.34.0");
     assert_eq!(status["config"]["original"], *api.config.load().original);
-    assert_eq!(get(&api, "receivers?receiver_matchers=owner%3Dxavier").await, json!([{"labels": {"name": "team-x", "owner": "xavier"}, "name": "team-x"}]));
+    assert_eq!(
+        get(&api, "receivers?receiver_matchers=owner%3Dxavier").await,
+        json!([{"labels": {"name": "team-x", "owner": "xavier"}, "name": "team-x"}])
+    );
     assert_eq!(get(&api, "receivers").await.as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]
 async fn a_long_list_is_streamed_whole() {
     let api = api(CONFIG);
-    let alerts: Vec<_> = (0..500).map(|n| json!({"labels": {"alertname": "a", "n": n.to_string()}, "annotations": {"x": "y".repeat(300)}})).collect();
+    let alerts: Vec<_> = (0..500)
+        .map(|n| json!({"labels": {"alertname": "a", "n": n.to_string()}, "annotations": {"x": "y".repeat(300)}}))
+        .collect();
     post(&api, json!(alerts)).await;
     let long = answer(&api, request("GET", "/api/v2/alerts", "")).await;
     assert_eq!(long.body().len(), None);

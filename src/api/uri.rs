@@ -45,13 +45,15 @@ fn is_authority(text: &str) -> bool {
 }
 
 fn is_user_info(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte)) && valid_escapes(text)
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte))
+        && valid_escapes(text)
 }
 
 fn is_host(text: &str) -> bool {
     if let Some(inner) = text.strip_prefix('[') {
         let Some((address, port)) = inner.rsplit_once(']') else { return false };
-        return is_optional_port(port) && is_host_text(address.split_once("%25").map_or(address, |(address, _)| address));
+        return is_optional_port(port)
+            && is_host_text(address.split_once("%25").map_or(address, |(address, _)| address));
     }
     let (host, port) = text.rfind(':').map_or((text, ""), |at| text.split_at(at));
     is_optional_port(port) && is_host_text(host)
@@ -64,10 +66,9 @@ fn is_optional_port(text: &str) -> bool {
 
 /// Characters of a host; escapes may only stand for bytes beyond ASCII.
 fn is_host_text(text: &str) -> bool {
-    let plain = |byte: u8| {
-        byte >= 0x80 || byte.is_ascii_alphanumeric() || b"!$&'()*+,;=:[]<>\"-_.~%".contains(&byte)
-    };
-    let beyond_ascii = |rest: &str| rest.starts_with(['8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 'A', 'B', 'C', 'D', 'E', 'F']);
+    let plain = |byte: u8| byte >= 0x80 || byte.is_ascii_alphanumeric() || b"!$&'()*+,;=:[]<>\"-_.~%".contains(&byte);
+    let beyond_ascii =
+        |rest: &str| rest.starts_with(['8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 'A', 'B', 'C', 'D', 'E', 'F']);
     text.bytes().all(plain) && valid_escapes(text) && text.split('%').skip(1).all(beyond_ascii)
 }
 
@@ -78,8 +79,23 @@ mod tests {
     #[test]
     fn what_go_takes_is_taken() {
         for text in [
-            "/foo", "//", "*", "http:", "mailto:x", "http://x", "http://x/a b", "http://x:1/", "http://[::1]:9/", "http://[fe80::1%25eth0]/",
-            "http://u:p@x/?a=%zz", "http://x/%20", "http://%C3%BC/", "http://ü/", "a+b.c-d:e", "http://x/#a", "http://prom:9090/graph?g0.expr=up%3D1",
+            "/foo",
+            "//",
+            "*",
+            "http:",
+            "mailto:x",
+            "http://x",
+            "http://x/a b",
+            "http://x:1/",
+            "http://[::1]:9/",
+            "http://[fe80::1%25eth0]/",
+            "http://u:p@x/?a=%zz",
+            "http://x/%20",
+            "http://%C3%BC/",
+            "http://ü/",
+            "a+b.c-d:e",
+            "http://x/#a",
+            "http://prom:9090/graph?g0.expr=up%3D1",
         ] {
             assert!(is_request_uri(text), "{text}");
         }
@@ -88,8 +104,20 @@ mod tests {
     #[test]
     fn what_go_refuses_is_refused() {
         for text in [
-            "", "foo", "not a url", "http://a b/c", "http://x/%zz", "http://[::1", "http://x:abc/", ":foo", "1http:x", "http://x/\u{1}",
-            "http://x%20/", "http://a^b/", "http://u ser@x/", "http://x/%2",
+            "",
+            "foo",
+            "not a url",
+            "http://a b/c",
+            "http://x/%zz",
+            "http://[::1",
+            "http://x:abc/",
+            ":foo",
+            "1http:x",
+            "http://x/\u{1}",
+            "http://x%20/",
+            "http://a^b/",
+            "http://u ser@x/",
+            "http://x/%2",
         ] {
             assert!(!is_request_uri(text), "{text}");
         }

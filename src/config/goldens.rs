@@ -93,7 +93,9 @@ pub(crate) fn mode(features: &str) -> ParseMode {
 /// Puts real paths where the suite has names for them.
 fn here(text: &str, dir: &str) -> String {
     let files = ["@CA@", "@CLIENTCERT@", "@CLIENTKEY@"];
-    files.iter().fold(text.replace("@DIR@", dir), |text, name| text.replace(name, &format!("/{}", name.trim_matches('@'))))
+    files
+        .iter()
+        .fold(text.replace("@DIR@", dir), |text, name| text.replace(name, &format!("/{}", name.trim_matches('@'))))
 }
 
 /// By value: the order of keys does not count. The suite is written by a tool to which `n` is text.

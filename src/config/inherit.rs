@@ -106,7 +106,7 @@ fn complete_receivers(receivers: &mut [Receiver], global: &mut Global, dir: &Pat
             return Err(Stop::because(format!("notification config name {} is not unique", quote(&receiver.name))));
         }
         complete_receiver(receiver, global, dir).map_err(|mut stop| {
-            stop.reason.push_str(&format!(" (receiver {})", quote(&receiver.name)));
+            stop.reason = format!("{} (receiver {})", stop.reason, quote(&receiver.name));
             stop
         })?;
     }

@@ -17,6 +17,8 @@ mod inherit;
 pub mod model;
 mod schema;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod url;
 mod values;
 pub mod yaml;

@@ -3,7 +3,7 @@
 //! A browser's URL type adds slashes, lowers and encodes hosts and drops default ports, which would change
 //! dumps and some requests. This follows the parser that Alertmanager uses (reference/configuration.md 1, "URLs").
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::alert::text::quote;
 
@@ -40,6 +40,8 @@ pub enum UrlError {
     Port(String),
     #[error("missing ']' in host")]
     Bracket,
+    #[error("invalid IP-literal")]
+    IpLiteral,
     #[error("unsupported scheme {} for URL", quote(.0))]
     Scheme(String),
     #[error("missing host for URL")]
@@ -213,7 +215,13 @@ fn user_info(text: &str) -> Result<(String, Option<String>), UrlError> {
 fn checked_host(host: &str) -> Result<String, UrlError> {
     let port = if host.starts_with('[') {
         let end = host.rfind(']').ok_or(UrlError::Bracket)?;
+        let address = host[1..end].split_once("%25").map_or(&host[1..end], |(address, _zone)| address);
+        if !address.contains('%') && address.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(UrlError::IpLiteral);
+        }
         &host[end + 1..]
+    } else if host.contains('[') {
+        return Err(UrlError::IpLiteral);
     } else {
         host.rfind(':').map_or("", |colon| &host[colon..])
     };
@@ -265,7 +273,8 @@ fn encoded(text: &str, part: Part) -> Result<String, UrlError> {
         if part.stands(byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            // Writing to a String cannot fail.
+            drop(write!(out, "%{byte:02X}"));
         }
     }
     Ok(out)
@@ -278,7 +287,9 @@ fn unescaped(text: &str, part: Part) -> Result<Vec<u8>, UrlError> {
     while let Some(&byte) = bytes.get(at) {
         if byte == b'%' {
             let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-            let value = hex.filter(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit())).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            let value = hex
+                .filter(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit()))
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok());
             let escape = || {
                 let end = bytes.len().min(at + 3);
                 UrlError::Escape(String::from_utf8_lossy(&bytes[at..end]).into_owned())
@@ -322,6 +333,7 @@ mod tests {
             "https://X.example.org:443/a/../b?c=d e#f",
             "http://u:p@x:80/%2f(a)[b]",
             "http://[::1]:9093/",
+            "http://[::1%25eth0]/",
             "http://x:",
         ] {
             assert_eq!(printed(text), text);
@@ -347,6 +359,10 @@ mod tests {
             (":x", "! missing protocol scheme"),
             ("http://x/%zz", "! invalid URL escape \"%zz\""),
             ("http://x y/", "! invalid character \" \" in host name"),
+            ("http://[foo]/", "! invalid IP-literal"),
+            ("http://a[::1]/", "! invalid IP-literal"),
+            ("http://[::1]x/", "! invalid port \"x\" after host"),
+            ("http://[::1%eth0]/", "! invalid URL escape \"%et\""),
             ("http://x:a/", "! invalid port \":a\" after host"),
             ("http://x/\n", "! net/url: invalid control character in URL"),
             ("a b:c", "! first path segment in URL cannot contain colon"),
@@ -358,7 +374,10 @@ mod tests {
     #[test]
     fn a_password_is_hidden() {
         assert_eq!(Url::parse("http://u:p@x:1/").unwrap().redacted(), "http://u:xxxxx@x:1/");
-        assert_eq!(UrlError::Host(" ".into()).with_text("http://u:p@x y"), "parse \"http://<secret>@x y\": invalid character \" \" in host name");
+        assert_eq!(
+            UrlError::Host(" ".into()).with_text("http://u:p@x y"),
+            "parse \"http://<secret>@x y\": invalid character \" \" in host name"
+        );
     }
 
     proptest! {

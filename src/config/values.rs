@@ -185,6 +185,7 @@ impl FromText for SecretUrl {
 #[must_use]
 pub fn secret_url_error(error: &UrlError) -> String {
     match error {
+        UrlError::Scheme(scheme) if !scheme.is_empty() => "unsupported scheme for URL".to_owned(),
         UrlError::Scheme(_) | UrlError::MissingHost => error.to_string(),
         UrlError::Escape(_) => format!("parse \"{MASK}\": invalid URL escape"),
         UrlError::Host(_) => format!("parse \"{MASK}\": invalid character in host name"),
@@ -377,9 +378,13 @@ mod tests {
 
     #[test]
     fn addresses_are_split_at_the_last_colon() {
-        for (text, host, port) in
-            [("a:25", "a", "25"), (":25", "", "25"), ("[::1]:25", "::1", "25"), ("foo:smtp", "foo", "smtp"), ("", "", "")]
-        {
+        for (text, host, port) in [
+            ("a:25", "a", "25"),
+            (":25", "", "25"),
+            ("[::1]:25", "::1", "25"),
+            ("foo:smtp", "foo", "smtp"),
+            ("", "", ""),
+        ] {
             assert_eq!(HostPort::from_text(text), Ok(HostPort { host: host.into(), port: port.into() }), "{text}");
         }
     }

@@ -1,10 +1,6 @@
 //! `config routes`: the routing tree as a drawing, and where an alert goes.
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    path::Path,
-};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use super::{CtlError, RoutesArgs, RoutesCommand, RoutesTestArgs, warn};
 use crate::{
@@ -227,7 +223,8 @@ Routing tree:
                     if text(expected) == "rejected" {
                         continue;
                     }
-                    let expected = format!("{}\n\n\n{}\n", text(get(expected, "tree")), text(get(expected, "receivers")));
+                    let expected =
+                        format!("{}\n\n\n{}\n", text(get(expected, "tree")), text(get(expected, "receivers")));
                     assert_eq!(tested(&root, &labels, None).0, expected, "{file} {name} {case_name}");
                 }
             }

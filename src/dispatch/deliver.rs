@@ -190,7 +190,7 @@ impl Engine {
 
     fn fresh_content(&self, group: &Arc<Group>, ready: &Ready, key: &LogKey) -> Option<Content> {
         let batch = Batch::fresh(group, &self.silences, self.clock.now())?;
-        Some(batch.content(ready, self.nflog.entry(key), &self.external_url))
+        Some(batch.content(ready, self.nflog.peek(key), &self.external_url))
     }
 
     async fn send(&self, route: &RouteInfo, ready: &Ready, key: &LogKey, content: Content) -> Outcome {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     content::{self, Batch},
     core::{Delivery, Event, Stage},
     deliver::Attempt,
-    group::{Group, GroupState},
+    group::{Group, GroupState, Rhythm},
     members::Member,
     plan::Ready,
     rhythm,
@@ -24,6 +25,9 @@ use crate::{
         retry::Failures,
     },
 };
+
+/// An end that could not be told for so long is given up: a receiver that never answers must not fill the memory.
+const END_OWED_MAX: TimeDelta = TimeDelta::hours(120);
 
 /// An integration that is to be told at this tick.
 struct Debt {
@@ -44,7 +48,10 @@ impl Engine {
         let facts = content::survey(&mut state, &self.silences, now, &mut suppressed);
         suppressed.count(&self.metrics);
 
-        let debts = self.debts(group, &state, &facts, tick);
+        let (debts, told_at) = self.debts(group, &state, &facts, tick);
+        if self.joins_rhythm(group, &mut state, told_at, now) {
+            return;
+        }
         let attempts = self.take_up(group, &state, debts, now, tick);
         if facts.iter().any(|fact| fact.resolved) {
             self.let_go(group, &mut state, now);
@@ -56,22 +63,45 @@ impl Engine {
         }
     }
 
-    fn debts(&self, group: &Group, state: &GroupState, facts: &[Fact], tick: Time) -> Vec<Debt> {
+    /// What is owed, and when a receiver that believes something to fire was last told.
+    fn debts(&self, group: &Group, state: &GroupState, facts: &[Fact], tick: Time) -> (Vec<Debt>, Option<Time>) {
         if facts.iter().all(|fact| fact.muted) {
-            return Vec::new();
+            return (Vec::new(), None);
         }
         let route = &state.route;
-        let mut debts = Vec::new();
+        let (mut debts, mut open) = (Vec::new(), None);
         for ready in route.integrations.iter() {
             let key = ready.log_key(&group.key);
             let seen = self.nflog.entry(&key);
+            if state.rhythm == Rhythm::Unknown {
+                open = open.max(seen.as_deref().filter(|entry| owed::says_firing(entry)).map(|entry| entry.told_at));
+            }
             let told_at = content::told_tick(seen.as_deref(), state.anchor, route);
             let terms = content::terms(route, ready);
             if owed::due(seen.as_deref(), facts, terms, told_at, tick).is_some() {
                 debts.push(Debt { ready: ready.clone(), key, seen });
             }
         }
-        debts
+        (debts, open)
+    }
+
+    /// A group that came into being without a look into the log takes over the rhythm in which it was told by
+    /// somebody before, if its first look finds that. Returns whether it has to wait for a tick of that.
+    fn joins_rhythm(&self, group: &Arc<Group>, state: &mut GroupState, told_at: Option<Time>, now: Time) -> bool {
+        state.has_looked = true;
+        let Some(told_at) = told_at.filter(|_| state.rhythm == Rhythm::Unknown) else {
+            if state.rhythm == Rhythm::Unknown {
+                state.rhythm = Rhythm::Own;
+            }
+            return false;
+        };
+        state.rhythm = Rhythm::Told;
+        state.anchor = told_at;
+        let waits = rhythm::last_until(told_at, state.tick, state.route.route.group_interval) != state.tick;
+        if waits {
+            self.schedule_next(group, state, now);
+        }
+        waits
     }
 
     /// Begins to work on the debts that nobody works on yet. Returns the attempts that may start now.
@@ -108,21 +138,23 @@ impl Engine {
         attempts
     }
 
-    /// Resolved alerts leave when they are owed to no integration; an empty group ends.
+    /// Resolved alerts leave when they are owed to no integration; an empty group ends. While some integration is
+    /// being told or tried all stay, since the batch goes out whole.
     pub(super) fn let_go(&self, group: &Arc<Group>, state: &mut GroupState, now: Time) {
         let over: Vec<bool> = state.members.iter().map(|member| member.entry.resolved_at(now)).collect();
-        if over.iter().any(|over| *over) && !self.is_busy(group, state) {
+        if over.iter().any(|over| *over) {
             let any_firing = over.iter().any(|over| !*over);
             let route = state.route.clone();
-            let judges: Vec<_> = route
-                .integrations
-                .iter()
-                .map(|ready| (content::terms(&route, ready), self.known(&ready.log_key(&group.key))))
-                .collect();
+            let is_busy = self.is_busy(group, state);
+            let judge =
+                |ready: &Arc<Ready>| (content::terms(&route, ready), self.nflog.entry(&ready.log_key(&group.key)));
+            let judges: Vec<_> = if is_busy { Vec::new() } else { route.integrations.iter().map(judge).collect() };
+            let is_owed = |fact: &Fact| {
+                judges.iter().any(|(terms, entry)| owed::keeps(entry.as_deref(), fact, *terms, any_firing))
+            };
             state.members.retain(|member| {
                 let fact = fact_of(member, &member.entry.lock(), now);
-                !fact.resolved
-                    || judges.iter().any(|(terms, entry)| owed::keeps(entry.as_deref(), &fact, *terms, any_firing))
+                !fact.resolved || ((is_busy || is_owed(&fact)) && !self.is_given_up(&fact, now))
             });
         }
         if state.members.is_empty() {
@@ -130,9 +162,12 @@ impl Engine {
         }
     }
 
-    /// What the log knows of a key, for the bookkeeping of groups.
-    pub(super) fn known(&self, key: &LogKey) -> Option<Arc<LogEntry>> {
-        self.nflog.entry(key)
+    fn is_given_up(&self, fact: &Fact, now: Time) -> bool {
+        let given_up = fact.ends_at.is_some_and(|end| now - end > END_OWED_MAX);
+        if given_up {
+            self.metrics.limit_reached_total.with_label_values(&["untold_resolution_age"]).inc();
+        }
+        given_up
     }
 
     /// Whether some integration of the group is being told, or tried, at the moment.

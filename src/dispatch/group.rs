@@ -33,12 +33,25 @@ pub(super) struct GroupState {
     pub wake: Instant,
     /// A moment of the grid of ticks.
     pub anchor: Time,
+    pub rhythm: Rhythm,
+    pub has_looked: bool,
     /// Names of the intervals that muted the route at the last look.
     pub muted_by: Vec<Arc<str>>,
     /// As rendered for the last notification.
     pub route_labels: Labels,
     /// Empty and out of the map: whoever still holds it starts over.
     pub gone: bool,
+}
+
+/// Where the grid of a group's ticks comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rhythm {
+    /// From its first alert, and the log was not asked yet whether there was another one before.
+    Unknown,
+    /// From its first alert.
+    Own,
+    /// From the last notification that is in the log.
+    Told,
 }
 
 impl Group {

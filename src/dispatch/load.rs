@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     Engine, content,
     core::GroupId,
-    group::{Group, GroupState},
-    members::{AlertState, Members, Memory},
+    group::{Group, GroupState, Rhythm},
+    members::{Members, Memory},
     plan::{Epoch, RouteInfo},
     rhythm::{self, Beginning},
     tree::{self, RouteIndex},
@@ -73,12 +73,17 @@ impl Engine {
 
     /// While all alerts are loaded at once, the one that is due first decides when a new group begins.
     fn hasten(&self, group: &Arc<Group>, state: &mut GroupState, alert: &Alert, now: Time) {
-        let untouched = state.members.iter().all(|member| member.state == AlertState::Unprocessed);
-        let tick = self.beginning(group, &state.route, alert, now);
-        if untouched && tick < state.tick {
-            state.anchor = tick;
-            self.schedule(group, state, tick);
+        let tick = beginning(&state.route, alert, now, None);
+        let is_new = state.rhythm == Rhythm::Own && !state.has_looked;
+        if is_new && tick < state.tick {
+            self.begin(group, state, tick);
         }
+    }
+
+    /// The group's first look is at `tick`. The start may be held back; a grid of its own begins with that look.
+    fn begin(&self, group: &Arc<Group>, state: &mut GroupState, tick: Time) {
+        self.schedule(group, state, tick);
+        state.anchor = if state.rhythm == Rhythm::Told { tick } else { state.tick };
     }
 
     /// Whether the alert has a place in a group that does not hold it. A resolved one that was there before
@@ -118,6 +123,8 @@ impl Engine {
             tick: now,
             wake: self.clock.monotonic(),
             anchor: now,
+            rhythm: Rhythm::Unknown,
+            has_looked: false,
             muted_by: Vec::new(),
             route_labels: crate::alert::Labels::default(),
             gone: false,
@@ -136,31 +143,20 @@ impl Engine {
             core.groups.insert(id, group.clone());
             self.count_groups(&core);
         }
-        let tick = self.beginning(&group, route, &alert, now);
-        state.anchor = tick;
-        self.schedule(&group, &mut state, tick);
-        // The start may be held back; the grid begins where the first look is.
-        if state.tick > tick && self.told_at(&group, route).is_none() {
-            state.anchor = state.tick;
-        }
+        // One new alert does not ask the log: the first look will.
+        let told_at = if matches!(occasion, Occasion::Event) { None } else { self.told_at(&group, route) };
+        state.rhythm = match (occasion, told_at) {
+            (Occasion::Event, _) => Rhythm::Unknown,
+            (_, None) => Rhythm::Own,
+            (_, Some(_)) => Rhythm::Told,
+        };
+        self.begin(&group, &mut state, beginning(route, &alert, now, told_at));
         true
-    }
-
-    /// The first tick of a group that begins with this alert.
-    fn beginning(&self, group: &Group, route: &RouteInfo, alert: &Alert, now: Time) -> Time {
-        rhythm::first_tick(&Beginning {
-            now,
-            told_at: self.told_at(group, route),
-            starts_at: alert.starts_at,
-            accepted_at: alert.accepted_at,
-            group_wait: route.route.group_wait,
-            group_interval: route.route.group_interval,
-        })
     }
 
     /// When the group was last told, if a receiver still believes that something in it fires.
     fn told_at(&self, group: &Group, route: &RouteInfo) -> Option<Time> {
-        let entries = route.integrations.iter().filter_map(|ready| self.known(&ready.log_key(&group.key)));
+        let entries = route.integrations.iter().filter_map(|ready| self.nflog.entry(&ready.log_key(&group.key)));
         entries.filter(|entry| owed::says_firing(entry)).map(|entry| entry.told_at).max()
     }
 
@@ -170,7 +166,7 @@ impl Engine {
         // Nobody remembers whether it was muted by an interval while it fired; its end tells.
         fact.muted = alert.ends_at.is_some_and(|end| route.intervals.muting(end).is_some());
         route.integrations.iter().any(|ready| {
-            let told = self.known(&ready.log_key(&group.key));
+            let told = self.nflog.entry(&ready.log_key(&group.key));
             owed::keeps(told.as_deref(), &fact, content::terms(route, ready), false)
         })
     }
@@ -254,6 +250,18 @@ impl Engine {
         }
         (kept, ended)
     }
+}
+
+/// The first tick of a group that begins with this alert.
+fn beginning(route: &RouteInfo, alert: &Alert, now: Time, told_at: Option<Time>) -> Time {
+    rhythm::first_tick(&Beginning {
+        now,
+        told_at,
+        starts_at: alert.starts_at,
+        accepted_at: alert.accepted_at,
+        group_wait: route.route.group_wait,
+        group_interval: route.route.group_interval,
+    })
 }
 
 fn remembered(occasion: Occasion<'_>, entry: &Entry) -> Memory {

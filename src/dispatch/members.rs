@@ -160,3 +160,41 @@ impl Members {
         self.index = Some(Box::new(Index(places.collect())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{alert::Alert, clock::Clock};
+
+    fn entry(name: usize) -> Arc<Entry> {
+        let now = Clock::system().now();
+        Arc::new(Entry::new(Alert {
+            labels: [("alertname", name.to_string())].into_iter().collect(),
+            annotations: [("", ""); 0].into_iter().collect(),
+            generator_url: "".into(),
+            starts_at: now,
+            ends_at: None,
+            updated_at: now,
+            timeout: false,
+            period: 1,
+            accepted_at: now,
+            explicit: false,
+        }))
+    }
+
+    #[test]
+    fn every_member_is_found_whether_the_list_is_indexed_or_not() {
+        let entries: Vec<_> = (0..3 * INDEX_FROM).map(entry).collect();
+        let mut members = Members::default();
+        for (place, entry) in entries.iter().enumerate() {
+            members.push(Member::new(entry.clone(), 1, Memory::default()));
+            assert!(entries.iter().take(place + 1).all(|entry| members.contains(entry.fingerprint())), "{place}");
+            assert!(entries.iter().skip(place + 1).all(|entry| !members.contains(entry.fingerprint())), "{place}");
+        }
+        for keep in [40, 10, 0] {
+            members.retain(|member| entries.iter().take(keep).any(|e| Arc::ptr_eq(e, &member.entry)));
+            let found = entries.iter().filter(|entry| members.contains(entry.fingerprint())).count();
+            assert_eq!((members.len(), found, members.is_empty()), (keep, keep, keep == 0));
+        }
+    }
+}

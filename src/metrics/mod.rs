@@ -146,6 +146,9 @@ pub struct Metrics {
     pub promhttp_requests_total: IntCounterVec,
     pub promhttp_requests_in_flight: IntGauge,
 
+    /// 1 with a cluster, else 0; all other cluster metrics are registered by the cluster itself.
+    pub cluster_enabled: IntGauge,
+
     // Carillon's own.
     /// 1 while writes to the durable store fail.
     pub store_degraded: IntGauge,
@@ -414,6 +417,7 @@ impl Metrics {
                 "Scrapes by HTTP status.",
             ),
             promhttp_requests_in_flight: m.gauge("promhttp_metric_handler_requests_in_flight", "Scrapes under way."),
+            cluster_enabled: m.gauge("cluster_enabled", "Whether this node runs as part of a cluster."),
             store_degraded: m.gauge("store_degraded", "1 while the durable store cannot be written, else 0."),
             store_write_errors_total: m.counter("store_write_errors_total", "Failed commits of the durable store."),
             store_commits_total: m.counter("store_commits_total", "Commits of the durable store."),
@@ -440,6 +444,7 @@ impl Metrics {
             ),
             registry: registry.clone(),
         };
+        metrics.cluster_enabled.set(i64::from(options.cluster));
         m.add(build_info(build)).set(1);
         m.add(Ok::<_, prometheus::Error>(process::ProcessMetrics::new(clock.now())));
         metrics.start_at_zero();

@@ -5,7 +5,7 @@
 //! the speaker knew of the other word then. Merging two copies is a join: commutative, associative and
 //! idempotent, so the order in which nodes hear of each other does not matter (reference/decide.md 2.1).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -257,11 +257,17 @@ impl LogEntry {
         self.tells = self.tells.max(other.tells);
         self.told_at = self.told_at.max(other.told_at);
         self.expires_at = self.expires_at.max(other.expires_at);
-        if (self.memory_at, memory_rank(&self.memory)) < (other.memory_at, memory_rank(&other.memory)) {
+        if self.remembers_less_than(other) {
             self.memory_at = other.memory_at;
             self.memory.clone_from(&other.memory);
         }
         join_told(&mut self.told, &other.told);
+    }
+
+    /// The newer memory wins; of two that are equally new the one of greater rank.
+    fn remembers_less_than(&self, other: &LogEntry) -> bool {
+        let by_content = || self.memory != other.memory && memory_rank(&self.memory) < memory_rank(&other.memory);
+        self.memory_at < other.memory_at || (self.memory_at == other.memory_at && by_content())
     }
 
     /// The entry after a tell: `current` joined with what the tell adds.
@@ -302,36 +308,33 @@ impl LogEntry {
     /// Whether some alert that still exists may be believed to fire: its end is still to be told.
     #[must_use]
     pub fn is_owed(&self, alive: &dyn Fn(AlertHash) -> bool) -> bool {
-        self.told
-            .iter()
-            .any(|(hash, told)| matches!(told.last_word(), Word::Fired(_) | Word::Unsure) && alive(*hash))
+        self.told.iter().any(|(hash, told)| matches!(told.last_word(), Word::Fired(_) | Word::Unsure) && alive(*hash))
     }
 
     /// An entry of Alertmanager, which lists only its last batch and knows no periods: what is listed was said
-    /// at `timestamp`, of the period that `before` (our own entry, if we have one) lets us conclude.
+    /// at `timestamp`, of the period that `before` (our own entry, if we have one) lets us conclude. A batch holds
+    /// all that fires in its group: what we told as firing and a newer batch does not list has ended since.
     #[must_use]
     pub fn from_alertmanager(batch: &ListedBatch, before: Option<&LogEntry>) -> LogEntry {
         let at = clamp(batch.timestamp);
+        let told_before = |hash: &u64| before.and_then(|entry| entry.told(AlertHash(*hash)));
         let mut told = Vec::with_capacity(batch.firing.len() + batch.resolved.len());
         for hash in &batch.firing {
-            let known = before.and_then(|entry| entry.told(AlertHash(*hash)));
-            let period = known.map_or(LOWEST_PERIOD, |known| period_of_listed_firing(known, at));
+            let period = told_before(hash).map_or(LOWEST_PERIOD, |known| period_of_listed_firing(known, at));
             let fired = Fired { done: at, period, writer: Writer::UNKNOWN, sent: at, saw: None };
             told.push((AlertHash(*hash), Told { fired: Some(fired), ..Told::default() }));
         }
         for hash in &batch.resolved {
-            let known = before.and_then(|entry| entry.told(AlertHash(*hash)));
-            let period = known.map_or(LOWEST_PERIOD, |known| known.highest_period().max(LOWEST_PERIOD));
-            let resolved = Resolved {
-                done: at,
-                period,
-                writer: Writer::UNKNOWN,
-                explicit: false,
-                ends_at: at,
-                sent: at,
-                saw: None,
-            };
-            told.push((AlertHash(*hash), Told { resolved: Some(Box::new(resolved)), ..Told::default() }));
+            told.push((AlertHash(*hash), ended(told_before(hash), at)));
+        }
+        if let Some(before) = before.filter(|before| before.told_at < at) {
+            let listed: HashSet<u64> = batch.firing.iter().chain(&batch.resolved).copied().collect();
+            for (hash, known) in before.all_told() {
+                let is_open = matches!(known.last_word(), Word::Fired(_) | Word::Unsure);
+                if is_open && !listed.contains(&hash.0) {
+                    told.push((hash, ended(Some(known), at)));
+                }
+            }
         }
         LogEntry::new(0, at, batch.expires_at, (batch.memory.clone(), at), told)
     }
@@ -360,6 +363,14 @@ fn period_of_listed_firing(known: &Told, at: Time) -> u64 {
         Word::Resolved(end) if end.done < at => highest.max(end.period.saturating_add(1)),
         _ => highest,
     }
+}
+
+/// Alertmanager said "resolved" at `at`, or must have said it before.
+fn ended(known: Option<&Told>, at: Time) -> Told {
+    let period = known.map_or(LOWEST_PERIOD, |known| known.highest_period().max(LOWEST_PERIOD));
+    let (writer, explicit) = (Writer::UNKNOWN, false);
+    let resolved = Resolved { done: at, period, writer, explicit, ends_at: at, sent: at, saw: None };
+    Told { resolved: Some(Box::new(resolved)), ..Told::default() }
 }
 
 /// Equal content has equal rank; the order itself means nothing, it only has to be the same everywhere.

@@ -81,10 +81,8 @@ impl Nflog {
         log.load_store()?;
         log.load_snapshot()?;
         let source = Arc::downgrade(&log);
-        log.store.set_source(
-            Table::Log,
-            Box::new(move || source.upgrade().map_or_else(Vec::new, |log| log.all_changes())),
-        );
+        log.store
+            .set_source(Table::Log, Box::new(move || source.upgrade().map_or_else(Vec::new, |log| log.all_changes())));
         Ok(log)
     }
 
@@ -137,13 +135,19 @@ impl Nflog {
     #[must_use]
     pub fn entry(&self, key: &LogKey) -> Option<Arc<LogEntry>> {
         let began = self.clock.monotonic();
-        let found = self.entries().get(key).cloned();
+        let found = self.peek(key);
         self.metrics.nflog_queries_total.inc();
         if found.is_none() {
             self.metrics.nflog_query_errors_total.inc();
         }
         self.metrics.nflog_query_duration_seconds.observe(self.clock.monotonic().duration_since(began).as_secs_f64());
         found
+    }
+
+    /// As [`Nflog::entry`], for a second look within one flush: not counted.
+    #[must_use]
+    pub fn peek(&self, key: &LogKey) -> Option<Arc<LogEntry>> {
+        self.entries().get(key).cloned()
     }
 
     /// Writes down a tell: visible at once, durable when the future resolves.

@@ -224,15 +224,23 @@ fn batch(timestamp: i64, firing: &[u64], resolved: &[u64]) -> ListedBatch {
 #[test]
 fn an_entry_of_alertmanager_says_what_it_lists() {
     let entry = LogEntry::from_alertmanager(&batch(50, &[1], &[2]), None);
-    assert!(matches!(entry.word(AlertHash(1)), Word::Fired(word) if word.period == LOWEST_PERIOD && word.done == at(50)));
+    assert!(
+        matches!(entry.word(AlertHash(1)), Word::Fired(word) if word.period == LOWEST_PERIOD && word.done == at(50))
+    );
     assert!(matches!(entry.word(AlertHash(2)), Word::Resolved(word) if word.period == LOWEST_PERIOD));
     assert_eq!((entry.listed(), entry.told_at), ((vec![1], vec![2]), at(50)));
 }
 
 #[test]
 fn what_alertmanager_told_since_is_taken_up_with_our_periods() {
-    let mut ours = LogEntry::after(None, &Tell { firing: vec![(AlertHash(1), 4)], ..tell(at(10), 1, true) }, Writer(1), RETENTION);
-    ours.join(&LogEntry::after(None, &Tell { resolved: vec![end(2, 3, at(9))], ..tell(at(10), 2, false) }, Writer(1), RETENTION));
+    let mut ours =
+        LogEntry::after(None, &Tell { firing: vec![(AlertHash(1), 4)], ..tell(at(10), 1, true) }, Writer(1), RETENTION);
+    ours.join(&LogEntry::after(
+        None,
+        &Tell { resolved: vec![end(2, 3, at(9))], ..tell(at(10), 2, false) },
+        Writer(1),
+        RETENTION,
+    ));
     let theirs = LogEntry::from_alertmanager(&batch(50, &[2], &[1]), Some(&ours));
     let joined = joined(&ours, &theirs);
     // 1 was firing in its period 4 and is over; 2 was over in period 3, so that it fires in a new one.
@@ -241,6 +249,17 @@ fn what_alertmanager_told_since_is_taken_up_with_our_periods() {
     // The same file read again changes nothing.
     let again = LogEntry::from_alertmanager(&batch(50, &[2], &[1]), Some(&joined));
     assert_eq!(super::tests::joined(&joined, &again), joined);
+}
+
+#[test]
+fn what_a_newer_batch_of_alertmanager_does_not_list_has_ended() {
+    let first = LogEntry::after(None, &tell(at(10), 1, true), Writer(1), RETENTION);
+    let ours = LogEntry::after(Some(&first), &tell(at(10), 2, true), Writer(1), RETENTION);
+    let theirs = LogEntry::from_alertmanager(&batch(50, &[2], &[]), Some(&ours));
+    assert_eq!(joined(&ours, &theirs).listed(), (vec![2], vec![1]));
+    // Our own entry, written back without our fields, says nothing new.
+    let same = LogEntry::from_alertmanager(&batch(10, &[2], &[]), Some(&ours));
+    assert_eq!(joined(&ours, &same).listed(), (vec![1, 2], vec![]));
 }
 
 #[test]

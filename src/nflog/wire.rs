@@ -223,6 +223,8 @@ fn memory_value(data: DataMessage) -> Option<MemoryValue> {
     Some(match data.value? {
         DataValue::Text(text) => MemoryValue::Text(text),
         DataValue::Int(int) => MemoryValue::Int(int),
+        // A value that is not equal to itself would be news for ever.
+        DataValue::Double(double) if double.is_nan() => return None,
         DataValue::Double(double) => MemoryValue::Double(double),
     })
 }
@@ -283,11 +285,7 @@ fn read_told(message: &ToldMessage) -> (AlertHash, Told) {
         })
     });
     let known = message.known.map(|known| {
-        Box::new(Known {
-            period: known.period,
-            explicit: known.explicit,
-            ends_at: to_time(known.ends_at.as_ref()),
-        })
+        Box::new(Known { period: known.period, explicit: known.explicit, ends_at: to_time(known.ends_at.as_ref()) })
     });
     (AlertHash(message.hash), Told { fired, resolved, known })
 }

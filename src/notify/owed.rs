@@ -295,7 +295,8 @@ mod tests {
         let both = told(&[(30, &[a, b])]);
         let closed = told(&[(30, &[a]), (60, &[a_over])]);
         let again = Fact { period: 2, accepted_at: at(70), ..a };
-        let table: [(Option<&LogEntry>, &[Fact], bool, Option<Reason>); 12] = [
+        type Row<'a> = (Option<&'a LogEntry>, &'a [Fact], bool, Option<Reason>);
+        let table: [Row<'_>; 12] = [
             (None, &[a], true, Some(Reason::FirstNotification)),
             (None, &[fact(1, Some(20))], true, None),
             (Some(&closed), &[again], true, Some(Reason::FirstNotification)),

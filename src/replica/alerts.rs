@@ -3,8 +3,14 @@
 //! Written on change, not on refresh: what a restart needs is that an alert existed, since when and in which
 //! period. Its end is stale on disk, which is why an alert that seems to have run out meanwhile gets a grace to
 //! be posted again (see [`Alerts::restore`]).
+//!
+//! An alert's key in the store is a number, given out in the order in which alerts come: what comes together lies
+//! together, so that a transaction touches few pages. Fingerprints as keys would touch one for each alert.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use prost::{
     Message,
@@ -142,13 +148,36 @@ impl Record for Entry {
     }
 }
 
-fn key(fingerprint: Fingerprint) -> Box<[u8]> {
-    Box::from(fingerprint.0.to_be_bytes())
+/// The keys of alerts in the store.
+#[derive(Clone, Default)]
+struct Numbers(Arc<Mutex<Given>>);
+
+#[derive(Default)]
+struct Given {
+    last: u64,
+    by_alert: HashMap<Fingerprint, u64>,
 }
 
-fn record(entry: &Arc<Entry>) -> (Box<[u8]>, Value) {
-    let record: Arc<dyn Record> = Arc::clone(entry) as _;
-    (key(entry.fingerprint()), Value::Record(record))
+impl Numbers {
+    fn given(&self) -> MutexGuard<'_, Given> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Given {
+    /// The record of an alert under its number.
+    fn record(&mut self, entry: &Arc<Entry>) -> (Box<[u8]>, Value) {
+        let number = *self.by_alert.entry(entry.fingerprint()).or_insert_with(|| {
+            self.last += 1;
+            self.last
+        });
+        let record: Arc<dyn Record> = Arc::clone(entry) as _;
+        (key(number), Value::Record(record))
+    }
+}
+
+fn key(number: u64) -> Box<[u8]> {
+    Box::from(number.to_be_bytes())
 }
 
 /// Keeps alerts on disk. Nothing here waits.
@@ -156,20 +185,24 @@ fn record(entry: &Arc<Entry>) -> (Box<[u8]>, Value) {
 pub struct AlertKeeper {
     store: Store,
     outbox: Outbox,
+    numbers: Numbers,
 }
 
 impl AlertKeeper {
-    /// For the alerts of this store.
+    /// For the alerts of this store. Call [`AlertKeeper::load`] before anything is written.
     #[must_use]
     pub fn new(store: Store, outbox: Outbox, alerts: &Arc<Alerts>) -> Self {
-        let source = Arc::downgrade(alerts);
+        let numbers = Numbers::default();
+        let (source, source_numbers) = (Arc::downgrade(alerts), numbers.clone());
         store.set_source(
             Table::Alerts,
             Box::new(move || {
-                source.upgrade().map_or_else(Vec::new, |alerts| alerts.snapshot().iter().map(record).collect())
+                let entries = source.upgrade().map_or_else(Vec::new, |alerts| alerts.snapshot());
+                let mut given = source_numbers.given();
+                entries.iter().map(|entry| given.record(entry)).collect()
             }),
         );
-        AlertKeeper { store, outbox }
+        AlertKeeper { store, outbox, numbers }
     }
 
     /// Writes what a post or a peer changed, a moment later and in one go with others.
@@ -178,21 +211,29 @@ impl AlertKeeper {
         for entry in changed() {
             self.outbox.push(Kind::Alert, || encode_alert(&entry.alert()));
         }
-        let records: Vec<_> = changed().map(record).collect();
+        self.write(changed());
+    }
+
+    /// Writes all of them as they are: before a clean stop, so that the next start knows their true ends.
+    pub fn persist_all(&self, entries: &[Arc<Entry>]) {
+        self.write(entries.iter());
+    }
+
+    fn write<'a>(&self, entries: impl Iterator<Item = &'a Arc<Entry>>) {
+        let mut given = self.numbers.given();
+        let records: Vec<_> = entries.map(|entry| given.record(entry)).collect();
+        // Queued under the lock, so that a removal that comes after is written after.
         if !records.is_empty() {
             self.store.write_unwatched(Table::Alerts, records);
         }
     }
 
-    /// Writes all of them as they are: before a clean stop, so that the next start knows their true ends.
-    pub fn persist_all(&self, entries: &[Arc<Entry>]) {
-        self.store.write_unwatched(Table::Alerts, entries.iter().map(record).collect());
-    }
-
     /// Removes alerts that the alert store has forgotten.
     pub fn remove(&self, fingerprints: &[Fingerprint]) {
-        if !fingerprints.is_empty() {
-            let changes = fingerprints.iter().map(|fingerprint| (key(*fingerprint), Value::Deleted)).collect();
+        let mut given = self.numbers.given();
+        let numbers = fingerprints.iter().filter_map(|fingerprint| given.by_alert.remove(fingerprint));
+        let changes: Vec<_> = numbers.map(|number| (key(number), Value::Deleted)).collect();
+        if !changes.is_empty() {
             self.store.write_unwatched(Table::Alerts, changes);
         }
     }
@@ -204,9 +245,15 @@ impl AlertKeeper {
     pub fn load(&self, nflog: &Nflog, now: Time) -> Result<Vec<Alert>, OpenError> {
         let ends = nflog.told_ends();
         let mut alerts = Vec::new();
-        for (_, bytes) in self.store.load(Table::Alerts)? {
+        let mut given = self.numbers.given();
+        for (key, bytes) in self.store.load(Table::Alerts)? {
+            let number = key.as_slice().try_into().map_or(0, u64::from_be_bytes);
+            given.last = given.last.max(number);
             match decode_alert(&bytes) {
-                Ok(alert) => alerts.push(with_told_end(alert, &ends, now)),
+                Ok(alert) => {
+                    given.by_alert.insert(alert.fingerprint(), number);
+                    alerts.push(with_told_end(alert, &ends, now));
+                }
                 Err(error) => tracing::error!(%error, "an alert on disk cannot be read and is left out"),
             }
         }
@@ -223,9 +270,131 @@ fn with_told_end(alert: Alert, ends: &HashMap<AlertHash, u64>, now: Time) -> Ale
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        alerts::AlertsConfig,
+        clock::Clock,
+        metrics::Metrics,
+        nflog::{End, LogKey, NflogConfig, Tell, Writer},
+        store::{MemoryDisk, WriterMode, testing},
+    };
+
+    const RETENTION: Duration = Duration::from_secs(3600);
+
+    fn at(seconds: i64) -> Time {
+        Time::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn alert(name: &str, ends_at: i64) -> Alert {
+        Alert {
+            labels: [("alertname", name)].into_iter().collect(),
+            annotations: Labels::default(),
+            generator_url: "".into(),
+            starts_at: at(0),
+            ends_at: Some(at(ends_at)),
+            updated_at: at(0),
+            timeout: false,
+            period: 1,
+            accepted_at: at(0),
+            explicit: false,
+        }
+    }
+
+    struct Node {
+        store: Store,
+        nflog: Arc<Nflog>,
+        alerts: Arc<Alerts>,
+        keeper: AlertKeeper,
+    }
+
+    fn start(disk: &MemoryDisk, now: i64) -> Node {
+        let metrics: Arc<Metrics> = testing::metrics();
+        let store = Store::on(Arc::new(disk.clone()), Arc::clone(&metrics), WriterMode::Task).unwrap();
+        let config = NflogConfig { retention: RETENTION, writer: Writer(1) };
+        let nflog = Nflog::open(config, store.clone(), Outbox::none(), Clock::simulated(at(now)), metrics).unwrap();
+        let alerts = Arc::new(Alerts::new(AlertsConfig { per_alertname_limit: 0, retention: RETENTION }));
+        let keeper = AlertKeeper::new(store.clone(), Outbox::none(), &alerts);
+        alerts.restore(keeper.load(&nflog, at(now)).unwrap(), at(now));
+        Node { store, nflog, alerts, keeper }
+    }
+
+    impl Node {
+        fn take_in(&self, alert: &Alert) -> Arc<Entry> {
+            let (entry, change) = self.alerts.insert(alert, at(0)).unwrap();
+            self.keeper.persist_changes(&[(Arc::clone(&entry), change)]);
+            entry
+        }
+
+        /// Name of each alert, and whether it is over at `now`.
+        fn picture(&self, now: i64) -> Vec<(String, bool)> {
+            let entries = self.alerts.snapshot();
+            let mut picture: Vec<_> =
+                entries.iter().map(|entry| (entry.alert().name().to_owned(), entry.resolved_at(at(now)))).collect();
+            picture.sort();
+            picture
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alerts_come_back_after_a_loss_of_power_and_removed_ones_do_not() {
+        let disk = MemoryDisk::new();
+        let node = start(&disk, 10);
+        node.take_in(&alert("kept", 1000));
+        let gone = node.take_in(&alert("gone", 1000));
+        node.store.flush().await.unwrap();
+        node.keeper.remove(&[gone.fingerprint()]);
+        node.store.flush().await.unwrap();
+        disk.lose_power(|| false);
+        let node = start(&disk, 20);
+        assert_eq!(node.picture(20), [("kept".to_owned(), false)]);
+        // Numbers go on where they were: a new alert does not overwrite an old one.
+        node.take_in(&alert("new", 1000));
+        node.store.flush().await.unwrap();
+        drop(node);
+        assert_eq!(start(&disk, 30).picture(30).len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alert_that_ran_out_meanwhile_has_a_grace_unless_its_end_was_told() {
+        let disk = MemoryDisk::new();
+        let node = start(&disk, 10);
+        node.take_in(&alert("silent", 50));
+        let told = node.take_in(&alert("told", 50));
+        let end = End { alert: AlertHash::of(told.labels()), period: 1, explicit: false, ends_at: at(50) };
+        let tell = Tell {
+            seen: None,
+            sent: at(60),
+            done: at(60),
+            firing: Vec::new(),
+            resolved: vec![end],
+            known: Vec::new(),
+            memory: None,
+            repeat_interval: RETENTION,
+        };
+        let key = LogKey { group_key: "g".into(), receiver: "r".into(), integration: "webhook".into(), index: 0 };
+        node.nflog.record(&key, &tell).1.await.unwrap();
+        node.store.flush().await.unwrap();
+        drop(node);
+        let node = start(&disk, 100);
+        assert_eq!(node.picture(101), [("silent".to_owned(), false), ("told".to_owned(), true)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clean_stop_keeps_the_true_ends() {
+        let disk = MemoryDisk::new();
+        let node = start(&disk, 10);
+        let entry = node.take_in(&alert("a", 50));
+        entry.lock().ends_at = Some(at(5000));
+        node.keeper.persist_all(&node.alerts.snapshot());
+        node.store.close().await.unwrap();
+        drop(node);
+        assert_eq!(start(&disk, 100).alerts.snapshot()[0].alert().ends_at, Some(at(5000)));
+    }
 
     prop_compose! {
         fn an_alert()(

@@ -245,12 +245,8 @@ impl Ledger {
     /// Removes what is past its `expires_at`.
     pub fn collect_garbage(&mut self, now: Time) -> Vec<SilenceId> {
         self.advance(now);
-        let garbage: Vec<Slot> = self
-            .records
-            .iter()
-            .filter(|(_, entry)| entry.silence.expires_at <= now)
-            .map(|(slot, _)| *slot)
-            .collect();
+        let garbage: Vec<Slot> =
+            self.records.iter().filter(|(_, entry)| entry.silence.expires_at <= now).map(|(slot, _)| *slot).collect();
         garbage.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 

@@ -373,7 +373,9 @@ impl Silences {
             wanted && silence.has_all(&query.filters)
         });
         self.metrics.silences_queries_total.inc();
-        self.metrics.silences_query_duration_seconds.observe(self.clock.monotonic().duration_since(began).as_secs_f64());
+        self.metrics
+            .silences_query_duration_seconds
+            .observe(self.clock.monotonic().duration_since(began).as_secs_f64());
         list
     }
 
@@ -483,7 +485,9 @@ fn is_newer(theirs: &Silence, mine: &Silence) -> bool {
     theirs
         .updated_at
         .cmp(&mine.updated_at)
-        .then_with(|| if theirs == mine { std::cmp::Ordering::Equal } else { wire::encode(theirs).cmp(&wire::encode(mine)) })
+        .then_with(|| {
+            if theirs == mine { std::cmp::Ordering::Equal } else { wire::encode(theirs).cmp(&wire::encode(mine)) }
+        })
         .is_gt()
 }
 

@@ -130,11 +130,15 @@ async fn a_negation_of_the_empty_string_is_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn limits_refuse_and_change_nothing() {
-    let silences = open_with(&MemoryDisk::new(), SilencesConfig { count_max: 2, size_bytes_max: 300, ..config() }).unwrap();
+    let silences =
+        open_with(&MemoryDisk::new(), SilencesConfig { count_max: 2, size_bytes_max: 300, ..config() }).unwrap();
     let first = silences.set(plain(100)).await.unwrap();
     let large = Draft { comment: "x".repeat(1000), ..plain(100) };
     let error = silences.set(large).await.unwrap_err().to_string();
-    assert!(error.starts_with("silence exceeded maximum size: 1") && error.ends_with(" bytes (limit: 300 bytes)"), "{error}");
+    assert!(
+        error.starts_with("silence exceeded maximum size: 1") && error.ends_with(" bytes (limit: 300 bytes)"),
+        "{error}"
+    );
     silences.set(plain(200)).await.unwrap();
     let text = "exceeded maximum number of silences: 2 (limit: 2)";
     assert_eq!(silences.set(plain(300)).await.unwrap_err().to_string(), text);

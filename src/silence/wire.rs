@@ -206,6 +206,7 @@ fn set_of_texts(set: &[MatcherText]) -> SetMessage {
 }
 
 fn texts_of_set(set: SetMessage) -> Vec<MatcherText> {
-    let text = |message: MatcherMessage| MatcherText { op: op_of(&message), name: message.name, value: message.pattern };
+    let text =
+        |message: MatcherMessage| MatcherText { op: op_of(&message), name: message.name, value: message.pattern };
     set.matchers.into_iter().map(text).collect()
 }

@@ -82,8 +82,7 @@ impl Directory {
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> Result<Self, OpenError> {
-        fs::create_dir_all(path)
-            .map_err(|source| OpenError::Create { path: path.display().to_string(), source })?;
+        fs::create_dir_all(path).map_err(|source| OpenError::Create { path: path.display().to_string(), source })?;
         Ok(Directory { path: path.to_owned() })
     }
 

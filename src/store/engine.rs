@@ -13,7 +13,7 @@ use redb::{
 };
 
 use super::{
-    DATABASE, Disk, JOURNAL, OpenError, Source, Table, Value,
+    DATABASE, Disk, JOURNAL, OpenError, Records, Source, Table, Value,
     journal::{self, Journal, Position},
     queue::Batch,
 };
@@ -70,6 +70,8 @@ pub(super) struct Engine {
     journal: Option<Journal>,
     /// Where the journal goes on while it is not open.
     position: Position,
+    /// Number of the last frame that the database knows to be applied.
+    applied: u64,
     /// What is in the journal and not in the database.
     unapplied: BTreeMap<(Table, Box<[u8]>), Value>,
     closed: bool,
@@ -118,6 +120,7 @@ impl Engine {
             copy: None,
             journal: None,
             position: Position::default(),
+            applied: 0,
             unapplied: BTreeMap::new(),
             closed: false,
         };
@@ -155,27 +158,23 @@ impl Engine {
     fn read_journal(&mut self) -> Result<(), OpenError> {
         let path = || self.disk.path_of(JOURNAL);
         let bytes = self.disk.journal_bytes().map_err(|source| OpenError::Read { path: path(), source })?;
-        let damaged = |error: EngineError| OpenError::Damaged {
-            path: self.disk.path_of(DATABASE),
-            reason: error.to_string(),
-        };
-        let applied = match self.database.as_ref().or(self.copy.as_ref()) {
+        let damaged =
+            |error: EngineError| OpenError::Damaged { path: self.disk.path_of(DATABASE), reason: error.to_string() };
+        self.applied = match self.database.as_ref().or(self.copy.as_ref()) {
             Some(database) => guarded(|| read_applied(database)).map_err(damaged)?,
             None => 0,
         };
-        let contents = journal::read(&bytes.unwrap_or_default(), applied);
+        let contents = journal::read(&bytes.unwrap_or_default(), self.applied);
         self.position = contents.position;
         self.unapplied = contents.changes.into_iter().map(|(table, key, value)| ((table, key), value)).collect();
         Ok(())
     }
 
     /// All records of a table in order of keys.
-    pub fn load(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OpenError> {
+    pub fn load(&self, table: Table) -> Result<Records, OpenError> {
         let Some(database) = self.database.as_ref().or(self.copy.as_ref()) else { return Ok(Vec::new()) };
-        let mut records = guarded(|| read_all(database, table)).map_err(|error| OpenError::Damaged {
-            path: self.disk.path_of(DATABASE),
-            reason: error.to_string(),
-        })?;
+        let mut records = guarded(|| read_all(database, table))
+            .map_err(|error| OpenError::Damaged { path: self.disk.path_of(DATABASE), reason: error.to_string() })?;
         for ((_, key), value) in self.unapplied.iter().filter(|((of, _), _)| *of == table) {
             records.remove(&**key);
             if let Value::Bytes(bytes) = value {
@@ -198,6 +197,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 self.unapplied.clear();
+                self.applied = self.number();
                 self.position.offset = 0;
                 if let Some(journal) = &mut self.journal {
                     journal.rewind();
@@ -236,6 +236,11 @@ impl Engine {
         }
     }
 
+    /// Of the last frame that may be in the journal.
+    fn number(&self) -> u64 {
+        self.journal.as_ref().map_or(self.position, Journal::position).number
+    }
+
     fn close_journal(&mut self) {
         if let Some(journal) = self.journal.take() {
             self.position = journal.position();
@@ -244,13 +249,14 @@ impl Engine {
 
     fn apply(&self, batch: &Batch, sources: &Sources) -> Result<(), EngineError> {
         let database = self.database.as_ref().ok_or(EngineError::Closed)?;
-        let number = self.journal.as_ref().map_or(self.position, Journal::position).number;
+        let number = self.number();
         guarded(|| {
             let transaction = database.begin_write()?;
-            write_stale(&transaction, &batch.stale, sources)?;
             write_changes(&transaction, self.unapplied.iter().map(|((table, key), value)| (*table, &**key, value)))?;
             write_changes(&transaction, batch.changes.iter().map(|(table, key, value)| (*table, &**key, value)))?;
-            if !self.unapplied.is_empty() {
+            // Last, since memory is newer than what is on its way to the disk.
+            write_stale(&transaction, &batch.stale, sources)?;
+            if number != self.applied {
                 transaction.open_table(META)?.insert(APPLIED, number)?;
             }
             transaction.commit()?;
@@ -278,10 +284,11 @@ impl Engine {
     }
 
     /// While we run, everything is in memory: a file that has been damaged under us is set aside and made anew.
-    fn replace_damaged(&self, error: &DatabaseError, batch: &mut Batch) -> Result<Database, EngineError> {
+    fn replace_damaged(&mut self, error: &DatabaseError, batch: &mut Batch) -> Result<Database, EngineError> {
         let aside = self.disk.set_database_aside()?;
         tracing::error!(file = aside, %error, "the database file was damaged; it is kept under another name and written anew from memory");
         batch.stale = Table::ALL.to_vec();
+        self.applied = 0;
         guarded(|| Ok(self.disk.open_database(&builder())?))
     }
 

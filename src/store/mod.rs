@@ -77,6 +77,9 @@ impl fmt::Debug for Value {
 /// Keys with their new values, of one table.
 pub type Changes = Vec<(Box<[u8]>, Value)>;
 
+/// Keys with their values as they are on disk.
+pub type Records = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Makes the whole content of a table anew, for the case that the file has to be rewritten.
 pub type Source = Box<dyn Fn() -> Changes + Send + Sync>;
 
@@ -211,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read: damaged.
-    pub fn load(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OpenError> {
+    pub fn load(&self, table: Table) -> Result<Records, OpenError> {
         self.0.shared.load(table)
     }
 

@@ -1,6 +1,6 @@
 //! What waits to be written: keyed, bounded, no I/O.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use tokio::sync::oneshot;
 
@@ -29,7 +29,8 @@ pub(super) struct Batch {
 #[derive(Default)]
 pub(super) struct Queue {
     urgent: HashMap<(Table, Box<[u8]>), Value>,
-    later: HashMap<Box<[u8]>, Value>,
+    /// In order of keys, so that a part of it is written to one place.
+    later: BTreeMap<Box<[u8]>, Value>,
     bytes: usize,
     stale: Vec<Table>,
     waiters: Vec<Waiter>,
@@ -112,25 +113,23 @@ impl Queue {
             self.take_later(&mut batch);
         }
         let taken: usize = batch.changes.iter().map(|(_, key, value)| size(key, value)).sum();
-        self.bytes = if self.len() == 0 { 0 } else { self.bytes.saturating_sub(taken) };
+        let all_taken = self.urgent.is_empty() && self.later.is_empty();
+        self.bytes = if all_taken { 0 } else { self.bytes.saturating_sub(taken) };
         batch.changes.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         batch
     }
 
     fn take_later(&mut self, batch: &mut Batch) {
         batch.stale.append(&mut self.stale);
-        if self.flushers.is_empty() && self.later.len() > LATER_BATCH_MAX {
-            let mut room = LATER_BATCH_MAX;
-            let part = self.later.extract_if(|_, _| {
-                let take = room > 0;
-                room = room.saturating_sub(1);
-                take
-            });
-            batch.changes.extend(part.map(|(key, value)| (Table::Alerts, key, value)));
-            return;
+        let mut taken = std::mem::take(&mut self.later);
+        if self.flushers.is_empty()
+            && let Some(first_left) = taken.keys().nth(LATER_BATCH_MAX).cloned()
+        {
+            self.later = taken.split_off(&first_left);
+        } else {
+            batch.waiters.append(&mut self.flushers);
         }
-        batch.waiters.append(&mut self.flushers);
-        batch.changes.extend(self.later.drain().map(|(key, value)| (Table::Alerts, key, value)));
+        batch.changes.extend(taken.into_iter().map(|(key, value)| (Table::Alerts, key, value)));
     }
 
     /// Puts a batch back that could not be written; newer changes of a key stay.

@@ -75,6 +75,9 @@ mod tests {
     #[test]
     fn a_length_beyond_all_bounds_is_refused() {
         assert_eq!(decode::<Timestamp>(&[0xFF; 9]), Err(SnapshotError::Truncated));
-        assert_eq!(decode::<Timestamp>(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]), Err(SnapshotError::Truncated));
+        assert_eq!(
+            decode::<Timestamp>(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]),
+            Err(SnapshotError::Truncated)
+        );
     }
 }

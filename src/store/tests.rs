@@ -50,7 +50,8 @@ async fn alerts_are_written_a_moment_later() {
 /// was not is there whole or not at all. Sectors that were not synced survive by chance.
 #[tokio::test(start_paused = true)]
 async fn nothing_acknowledged_is_lost_when_the_power_goes_at_any_moment() {
-    for seed in 0..150 {
+    let seeds = std::env::var("CARILLON_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10);
+    for seed in 0..seeds {
         let random = Random::seeded(seed);
         let disk = MemoryDisk::new();
         let mut acknowledged: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>> = BTreeMap::new();
@@ -60,6 +61,14 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes_at_any_moment() {
             // From some operation on nothing reaches the disk, as if the power were gone at that moment.
             disk.fail(Some(ErrorKind::Other), random.next_u64() % 60);
             load(&store, &random, &mut acknowledged).await;
+            // In some lives the disk recovers for a while first.
+            if random.next_u64().is_multiple_of(2) {
+                disk.fail(None, 0);
+                tokio::time::sleep(std::time::Duration::from_secs(random.next_u64() % 8)).await;
+                load(&store, &random, &mut acknowledged).await;
+                disk.fail(Some(ErrorKind::Other), random.next_u64() % 60);
+                load(&store, &random, &mut acknowledged).await;
+            }
             disk.lose_power(|| random.next_u64().is_multiple_of(2));
             disk.fail(None, 0);
         }
@@ -73,8 +82,11 @@ async fn load(store: &Store, random: &Random, acknowledged: &mut BTreeMap<(Table
         for _ in 0..=random.next_u64() % 4 {
             let table = Table::ALL[usize::try_from(random.next_u64() % 3).unwrap()];
             let key = key(random.next_u64() % 12);
-            let value = (!random.next_u64().is_multiple_of(4))
-                .then(|| vec![u8::try_from(random.next_u64() % 256).unwrap(); usize::try_from(random.next_u64() % 3000).unwrap()]);
+            // Small ones go through the journal, many of the large ones past it.
+            let size = if random.next_u64().is_multiple_of(8) { 200_000 } else { 3000 };
+            let size = usize::try_from(random.next_u64() % size).unwrap();
+            let byte = u8::try_from(random.next_u64() % 256).unwrap();
+            let value = (!random.next_u64().is_multiple_of(4)).then(|| vec![byte; size]);
             let change = value.clone().map_or(Value::Deleted, |value| Value::Bytes(value.into()));
             batch.push((table, key.clone(), value, store.write(table, vec![(key, change)])));
         }
@@ -82,12 +94,10 @@ async fn load(store: &Store, random: &Random, acknowledged: &mut BTreeMap<(Table
         for (table, key, value, durable) in batch {
             let known = (table, key.into_vec());
             // A change that is not acknowledged may or may not be there after the crash.
-            let before = acknowledged.remove(&known);
+            acknowledged.remove(&known);
             let is_settled = (table != Table::Alerts || flushed.is_some()) && durable.await.is_ok();
-            match (is_settled, before) {
-                (true, _) => drop(acknowledged.insert(known, value)),
-                // The write before it in the same batch was overwritten: unknown from here on.
-                (false, _) => {}
+            if is_settled {
+                acknowledged.insert(known, value);
             }
         }
     }
@@ -181,8 +191,8 @@ async fn a_disk_without_any_file_that_cannot_be_written_ends_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_first_start_that_dies_at_any_moment_can_be_repeated() {
-    for moment in 0..40 {
-        for seed in 0..5 {
+    for moment in 0..12 {
+        for seed in 0..3 {
             let random = Random::seeded(seed);
             let disk = MemoryDisk::new();
             disk.fail(Some(ErrorKind::StorageFull), moment);
@@ -212,7 +222,7 @@ async fn on_a_real_directory_two_servers_are_kept_apart_and_files_are_replaced_w
     drop(store);
     let mut names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, [DATABASE, "silences"]);
+    assert_eq!(names, [JOURNAL, DATABASE, "silences"]);
     assert_eq!(content(&Store::open(&path, metrics()).unwrap(), Table::Silences), one(1, &[1]));
 }
 

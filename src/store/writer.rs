@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    Changes, Disk, Durable, OpenError, Source, Table, WriteError, WriterMode,
+    Changes, Disk, Durable, OpenError, Records, Source, Table, WriteError, WriterMode,
     engine::{Engine, EngineError, Sources},
     queue::{Batch, Queue, Waiter},
 };
@@ -199,7 +199,8 @@ impl Shared {
         self.note_length(&state);
         self.degrade(&mut state, &reason);
         drop(state);
-        let answer = if matches!(error, EngineError::Closed) { WriteError::Closed } else { WriteError::Disk(reason.into()) };
+        let answer =
+            if matches!(error, EngineError::Closed) { WriteError::Closed } else { WriteError::Disk(reason.into()) };
         tell(waiters, &Err(answer));
     }
 
@@ -208,7 +209,11 @@ impl Shared {
         state.failures = state.failures.saturating_add(1);
         if state.degraded.is_none() {
             let file = self.disk.path_of(super::DATABASE);
-            tracing::error!(file, error = reason, "the durable store cannot be written; notifications go on, changes are kept in memory and written when it works again");
+            tracing::error!(
+                file,
+                error = reason,
+                "the durable store cannot be written; notifications go on, changes are kept in memory and written when it works again"
+            );
         }
         state.degraded = Some(reason.into());
         self.metrics.store_degraded.set(1);
@@ -289,7 +294,7 @@ impl Shared {
         durable
     }
 
-    pub fn load(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OpenError> {
+    pub fn load(&self, table: Table) -> Result<Records, OpenError> {
         locked(&self.engine).load(table)
     }
 

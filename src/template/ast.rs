@@ -32,18 +32,12 @@ impl Tree {
 
 #[derive(Debug)]
 pub enum Node {
-    Text {
-        text: Arc<str>,
-    },
+    Text { text: Arc<str> },
     Action(Pipe),
     If(Branch),
     With(Branch),
     Range(Branch),
-    Template {
-        pos: Pos,
-        name: Arc<str>,
-        pipe: Option<Pipe>,
-    },
+    Template { pos: Pos, name: Arc<str>, pipe: Option<Pipe> },
     Break(Pos),
     Continue(Pos),
 }

@@ -1,6 +1,6 @@
 //! Go's own functions, except `and`, `or` and `call`, which evaluate their arguments themselves.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, fmt::Write as _, sync::Arc};
 
 use super::{
     compare,
@@ -38,10 +38,10 @@ pub fn call(name: &str, args: &[Value]) -> Result<Value, String> {
         ("not", [value]) => Ok(Value::Bool(!value.truth())),
         ("eq", args) => compare::equal(args).map(Value::Bool),
         ("ne", [a, b]) => compare::equal(&[a.clone(), b.clone()]).map(|equal| Value::Bool(!equal)),
-        ("lt", [a, b]) => compare::order(a, b).map(|order| Value::Bool(order.is_some_and(|o| o.is_lt()))),
-        ("le", [a, b]) => compare::order(a, b).map(|order| Value::Bool(order.is_some_and(|o| o.is_le()))),
-        ("gt", [a, b]) => compare::order(a, b).map(|order| Value::Bool(!order.is_some_and(|o| o.is_le()))),
-        ("ge", [a, b]) => compare::order(a, b).map(|order| Value::Bool(!order.is_some_and(|o| o.is_lt()))),
+        ("lt", [a, b]) => compare::order(a, b).map(|order| Value::Bool(order.is_some_and(Ordering::is_lt))),
+        ("le", [a, b]) => compare::order(a, b).map(|order| Value::Bool(order.is_some_and(Ordering::is_le))),
+        ("gt", [a, b]) => compare::order(a, b).map(|order| Value::Bool(!order.is_some_and(Ordering::is_le))),
+        ("ge", [a, b]) => compare::order(a, b).map(|order| Value::Bool(!order.is_some_and(Ordering::is_lt))),
         ("len", [value]) => length(value),
         ("index", [value, keys @ ..]) => index(value, keys),
         ("slice", [value, bounds @ ..]) => slice(value, bounds),
@@ -87,6 +87,7 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
     }
     let mut item = value.clone();
     for key in keys {
+        let key = if key.is_nil() { &Value::Nil } else { key };
         item = match &item {
             Value::List(list) => {
                 let at = bounded(key, list.items.len())?;
@@ -190,9 +191,9 @@ fn js_escaped(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '\'' => out.push_str("\\'"),
             '"' => out.push_str("\\\""),
-            '<' | '>' | '&' | '=' | '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            '<' | '>' | '&' | '=' | '\0'..='\u{1f}' => drop(write!(out, "\\u{:04X}", u32::from(c))),
             c if c.is_ascii() || crate::alert::text::is_printable(c) => out.push(c),
-            c => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => drop(write!(out, "\\u{:04X}", u32::from(c))),
         }
     }
     out
@@ -205,7 +206,7 @@ pub fn query_escaped(text: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
             b' ' => out.push('+'),
-            byte => out.push_str(&format!("%{byte:02X}")),
+            byte => drop(write!(out, "%{byte:02X}")),
         }
     }
     out

@@ -64,9 +64,8 @@ fn word_end(chars: &[char], start: usize) -> usize {
                 '\'' | '.' | '\u{2018}' | '\u{2019}' | '\u{2024}' | '\u{fe52}' | '\u{ff07}' | '\u{ff0e}' => {
                     both(char::is_alphabetic) || both(char::is_numeric)
                 }
-                ':' | '\u{b7}' | '\u{387}' | '\u{55f}' | '\u{5f4}' | '\u{2027}' | '\u{fe13}' | '\u{fe55}' | '\u{ff1a}' => {
-                    both(char::is_alphabetic)
-                }
+                ':' | '\u{b7}' | '\u{387}' | '\u{55f}' | '\u{5f4}' | '\u{2027}' | '\u{fe13}' | '\u{fe55}'
+                | '\u{ff1a}' => both(char::is_alphabetic),
                 ',' | ';' | '\u{37e}' | '\u{589}' | '\u{60c}' | '\u{60d}' | '\u{66c}' | '\u{7f8}' | '\u{2044}' => {
                     both(char::is_numeric)
                 }

@@ -84,7 +84,13 @@ fn equal_others(a: &Value, b: &Value) -> Result<bool, String> {
         return Ok(a.is_nil() && b.is_nil());
     }
     if shape(a) != shape(b) {
-        return Err(format!("non-comparable types {}: {}, {}: {}", as_text(a)?, a.type_name(), b.type_name(), shown(b)?));
+        return Err(format!(
+            "non-comparable types {}: {}, {}: {}",
+            as_text(a)?,
+            a.type_name(),
+            b.type_name(),
+            shown(b)?
+        ));
     }
     match (a, b) {
         (Value::Pair(name, text), Value::Pair(other_name, other_text)) => Ok(name == other_name && text == other_text),

@@ -49,7 +49,7 @@ pub struct AlertData {
 impl Data {
     /// From a notification, whose alerts are already those to be told.
     #[must_use]
-    pub fn new(notification: &Notification) -> Self {
+    pub fn from_notification(notification: &Notification) -> Self {
         let alerts: Vec<AlertData> =
             notification.alerts.iter().map(|alert| AlertData::new(alert, notification.now)).collect();
         Data {
@@ -63,12 +63,6 @@ impl Data {
             external_url: Arc::clone(&notification.external_url),
             alerts: alert_list(alerts),
         }
-    }
-
-    /// The same as [`Data::new`].
-    #[must_use]
-    pub fn from_notification(notification: &Notification) -> Self {
-        Self::new(notification)
     }
 
     /// From the JSON form, as `template render` reads it. What is missing is empty.
@@ -90,25 +84,6 @@ impl Data {
     /// The JSON form, HTML-safe, without a newline: what `toJson .` gives and webhooks begin with.
     pub fn to_json(&self) -> Result<String, TemplateError> {
         json::to_json(&Value::Data(Arc::new(self.clone())), limits::TEXT_BYTES_MAX).map_err(TemplateError::new)
-    }
-
-    /// The alerts, in group order.
-    pub fn alerts(&self) -> impl Iterator<Item = &AlertData> {
-        let items = match &self.alerts {
-            Value::List(list) => list.items.as_slice(),
-            _ => &[],
-        };
-        items.iter().filter_map(|item| match item {
-            Value::Alert(alert) => Some(&**alert),
-            _ => None,
-        })
-    }
-
-    /// With other route labels: they are rendered against the data they become part of.
-    #[must_use]
-    pub fn with_route_labels(mut self, labels: Labels) -> Self {
-        self.route_labels = labels;
-        self
     }
 
     /// What route labels are rendered against: the group's data before anybody knows why it is told.

@@ -183,7 +183,10 @@ enum Kind<'t> {
     Block,
     Range(Loop<'t>),
     /// A template call: what to go back to.
-    Call { base: usize, tree: &'t Tree },
+    Call {
+        base: usize,
+        tree: &'t Tree,
+    },
 }
 
 struct Loop<'t> {

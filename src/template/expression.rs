@@ -251,8 +251,9 @@ impl<'t> Walker<'t> {
             Member::TooManyResults(count) => {
                 self.error(format!("function {name} has {count} return values; should be 1 or 2"))
             }
-            Member::Unexported => self
-                .error(format!("{name} is an unexported field of struct type {}", receiver.type_name())),
+            Member::Unexported => {
+                self.error(format!("{name} is an unexported field of struct type {}", receiver.type_name()))
+            }
             Member::Field(_) if has_arguments => {
                 self.error(format!("{name} has arguments but cannot be invoked as function"))
             }
@@ -331,9 +332,19 @@ impl<'t> Walker<'t> {
 
     /// No value of ours is a function, so `call` always fails, as Go does for what is none.
     fn call_value(&mut self, dot: &Value, call: At<'t>, arguments: Arguments<'t, '_>) -> Walked<Value> {
-        let (first, shown) = match arguments.given.first() {
-            Some(operand) => (self.argument(dot, Some(Param::Any), operand)?, operand.to_string()),
-            None => (arguments.piped.cloned().unwrap_or(Value::Nil), String::new()),
+        let (first, shown) = match (arguments.given.first(), arguments.piped) {
+            (Some(operand), _) => {
+                let shown = match &operand.kind {
+                    OperandKind::Pipe(pipe) => pipe.to_string(),
+                    _ => operand.to_string(),
+                };
+                (self.argument(dot, Some(Param::Any), operand)?, shown)
+            }
+            (None, Some(value)) => {
+                let shown = value.as_text().map_or_else(|| format!("<{} Value>", value.type_name()), |t| t.to_string());
+                (value.clone(), shown)
+            }
+            (None, None) => (Value::Nil, String::new()),
         };
         self.at = call;
         if first.is_nil() {
@@ -395,10 +406,6 @@ impl<'t> Walker<'t> {
                 Ok(Value::Int(number.int.unwrap_or(0), kind))
             }
             (Param::Int | Param::Duration, _) => self.error(format!("expected integer; found {operand}")),
-            (param, OperandKind::Text { .. }) => self.error(format!(
-                "wrong type for value; expected {}; got string",
-                param.type_name()
-            )),
             (param, _) => self.error(format!("can't handle {operand} for arg of type {}", param.type_name())),
         }
     }

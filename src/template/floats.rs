@@ -184,13 +184,13 @@ fn with_point(text: String, form: char, precision: Option<usize>) -> String {
     };
     let mut mantissa = mantissa.to_owned();
     let mut missing = 0;
-    if matches!(form, 'g' | 'G' | 'x') {
-        let significant = mantissa.chars().filter(char::is_ascii_digit).collect::<String>();
-        let significant = significant.trim_start_matches('0').len().max(1);
-        missing = precision.unwrap_or(6).max(1).saturating_sub(significant);
-        if form == 'x' && precision.is_some() {
-            missing = 0;
-        }
+    if matches!(form, 'g' | 'G') {
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        missing = precision.unwrap_or(6).max(1).saturating_sub(digits.trim_start_matches('0').len().max(1));
+    } else if form == 'x' {
+        // Go counts the "x" of "0x" among the digits.
+        let counted = mantissa.chars().skip(1).filter(|c| *c != '.').count();
+        missing = precision.unwrap_or(6).saturating_sub(counted);
     }
     if !mantissa.contains('.') {
         mantissa.push('.');

@@ -32,12 +32,13 @@ impl Out {
         self.push_str(c.encode_utf8(&mut [0; 4]));
     }
 
+    /// `c`, an ASCII character, so many times.
     pub fn repeat(&mut self, c: char, count: usize) {
-        for _ in 0..count {
-            if self.overflowed {
-                return;
-            }
-            self.push(c);
+        if self.text.len().saturating_add(count) > self.max {
+            self.overflowed = true;
+        }
+        if !self.overflowed {
+            self.text.extend(std::iter::repeat_n(c, count));
         }
     }
 
@@ -140,7 +141,8 @@ impl Printf<'_> {
         }
         let mut indexed = self.index(&mut good);
         self.width(&mut spec, out, indexed, &mut good);
-        if self.rest.starts_with('.') {
+        // A point at the very end is the verb.
+        if self.rest.len() > 1 && self.rest.starts_with('.') {
             self.take();
             if indexed && spec.width.is_some() {
                 good = false;
@@ -279,8 +281,8 @@ impl Printf<'_> {
 
 fn print_argument(out: &mut Out, value: &Value, spec: &Spec) {
     match spec.verb {
-        'T' => drop(verbs::text(out, if value.is_nil() { "<nil>" } else { value.type_name() }, &spec.with_verb('s'))),
-        'v' if value.is_nil() => verbs::padded(out, "<nil>", spec),
+        'T' if !value.is_nil() => drop(verbs::text(out, value.type_name(), &spec.with_verb('s'))),
+        'T' | 'v' if value.is_nil() => verbs::padded(out, "<nil>", spec),
         _ if value.is_nil() => out.push_str(&format!("%!{}(<nil>)", spec.verb)),
         _ => print(out, value, spec, false),
     }

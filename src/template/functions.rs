@@ -95,7 +95,7 @@ fn append(args: &[Value]) -> Result<Value, String> {
 }
 
 fn dict(args: &[Value]) -> Result<Value, String> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err("dict requires an even number of arguments".to_owned());
     }
     let mut entries = BTreeMap::new();
@@ -210,7 +210,9 @@ fn humanize_duration(value: &Value) -> Result<String, String> {
         Value::Int(seconds, IntType::Int | IntType::Int64) => *seconds as f64,
         Value::Text(text) => parse_float(text)
             .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", super::ast::quoted(text)))?,
-        other => return Err(format!("can't convert {} to float", if other.is_nil() { "<nil>" } else { other.type_name() })),
+        other => {
+            return Err(format!("can't convert {} to float", if other.is_nil() { "<nil>" } else { other.type_name() }));
+        }
     };
     Ok(humanized(seconds))
 }

@@ -58,7 +58,8 @@ fn render(case: &BTreeMap<String, Json>, sets: &BTreeMap<String, Json>) -> Resul
 fn check(golden: &Golden, result: &Result<String, String>) -> Option<String> {
     match (&golden.output, result) {
         // YAML readers disagree on how U+2028 folds.
-        (Some(wanted), Ok(output)) => (wanted.replace("\u{2028}    ", "\u{2028}") != *output).then(|| format!("wanted {wanted:?}\n   got    {output:?}")),
+        (Some(wanted), Ok(output)) => (wanted.replace("\u{2028}    ", "\u{2028}") != *output)
+            .then(|| format!("wanted {wanted:?}\n   got    {output:?}")),
         (Some(_), Err(error)) => Some(format!("fails: {error}")),
         (None, Ok(output)) => Some(format!("wanted an error, got {output:?}")),
         (None, Err(error)) => {

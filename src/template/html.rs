@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use gotmpl::{
@@ -23,7 +24,7 @@ use super::{
     data::Data,
     exec::{self, Event},
     format::print_value,
-    json, limits,
+    json, limits, reach,
     set::{Program, Set},
     value::{IntType, Mark, Value, own_text},
 };
@@ -46,20 +47,30 @@ impl Plan {
     fn make(set: &Set, program: &Program) -> Result<Self, TemplateError> {
         let mut builder = Builder { set, program, trees: BTreeMap::new(), places: Vec::new() };
         builder.add(program.main())?;
-        let mut template = gotmpl::html::Template::new("")
-            .max_range_iters(limits::STEPS_MAX)
-            .parse("")
-            .map_err(|error| TemplateError::new(error.to_string()))?;
-        let places = builder.places;
-        for (name, tree) in builder.trees {
-            template =
-                template.add_parse_tree(&name, tree).map_err(|error| TemplateError::new(error.to_string()))?;
+        reach::check(set, program)?;
+        let (trees, places) = (builder.trees, builder.places);
+        // The analysis recurses along template calls: bounded by the check, but deeper than a worker's stack.
+        let analysis = thread::Builder::new().stack_size(limits::HTML_ANALYSIS_STACK_BYTES);
+        thread::scope(|scope| {
+            let handle = analysis
+                .spawn_scoped(scope, || Self::analyse(trees, &places))
+                .map_err(|error| TemplateError::new(format!("html/template: cannot start the analysis: {error}")))?;
+            handle.join().unwrap_or_else(|_| Err(TemplateError::new("html/template: the analysis failed")))
+        })
+    }
+
+    fn analyse(trees: BTreeMap<String, mirror::ListNode>, places: &[Place]) -> Result<Self, TemplateError> {
+        let failed = |error: EngineError| TemplateError::new(error.to_string());
+        let mut template =
+            gotmpl::html::Template::new("").max_range_iters(limits::STEPS_MAX).parse("").map_err(failed)?;
+        for (name, tree) in trees {
+            template = template.add_parse_tree(&name, tree).map_err(failed)?;
         }
         // Asking for a template that cannot exist runs the analysis and nothing else.
         let absent = "\u{0}";
         match template.execute_template_fmt(&mut String::new(), absent, &EngineValue::Nil) {
             Err(EngineError::Escape { name, line, description, .. }) => {
-                Err(escape_error(name.as_deref().unwrap_or(""), line, &description, &places))
+                Err(escape_error(name.as_deref().unwrap_or(""), line, &description, places))
             }
             _ => Ok(Plan { template }),
         }
@@ -124,7 +135,7 @@ struct Place {
 impl Builder<'_> {
     fn add(&mut self, main: &Tree) -> Result<(), TemplateError> {
         let root = self.list(main, &main.root, 0)?;
-        let mut open = called(&main.root);
+        let mut open = reach::called(&main.root);
         self.trees.insert(String::new(), root);
         while let Some(name) = open.pop() {
             if self.trees.contains_key(&*name) {
@@ -136,7 +147,7 @@ impl Builder<'_> {
             };
             let list = self.list(tree, &tree.root, 0)?;
             self.trees.insert(name.to_string(), list);
-            open.extend(called(&tree.root));
+            open.extend(reach::called(&tree.root));
         }
         Ok(())
     }
@@ -204,22 +215,6 @@ impl Builder<'_> {
             else_body: otherwise,
         })
     }
-}
-
-/// The templates that a list of nodes calls.
-fn called(nodes: &[Node]) -> Vec<Arc<str>> {
-    let mut names = Vec::new();
-    for node in nodes {
-        match node {
-            Node::Template { name, .. } => names.push(Arc::clone(name)),
-            Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
-                names.extend(called(&branch.body));
-                names.extend(called(branch.otherwise.as_deref().unwrap_or(&[])));
-            }
-            Node::Text { .. } | Node::Action(_) | Node::Break(_) | Node::Continue(_) => {}
-        }
-    }
-    names
 }
 
 /// `$`, which is the record everywhere in the mirror.

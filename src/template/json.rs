@@ -2,11 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    floats,
-    format::Out,
-    value::Value,
-};
+use super::{floats, format::Out, value::Value};
 use crate::alert::Labels;
 
 /// `toJson`.
@@ -104,7 +100,13 @@ fn push_labels(out: &mut Out, labels: &Labels) {
 
 fn number(value: f64) -> Result<String, String> {
     if !value.is_finite() {
-        let shown = if value.is_nan() { "NaN" } else if value > 0.0 { "+Inf" } else { "-Inf" };
+        let shown = if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
         return Err(format!("json: unsupported value: {shown}"));
     }
     let magnitude = value.abs();

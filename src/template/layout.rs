@@ -7,7 +7,17 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, TimeDelta, Timelike, Ut
 use super::gotime::{Moment, Zone};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -67,9 +77,18 @@ enum Element {
     LowerPm,
     ZoneName,
     /// `Z07:00` and its like print `Z` for UTC. Colons, minutes, seconds follow from the length.
-    Offset { z: bool, colon: bool, minutes: bool, seconds: bool },
+    Offset {
+        z: bool,
+        colon: bool,
+        minutes: bool,
+        seconds: bool,
+    },
     /// `.000` and its like; with nines, trailing zeros go.
-    Fraction { digits: usize, trims: bool, comma: bool },
+    Fraction {
+        digits: usize,
+        trims: bool,
+        comma: bool,
+    },
 }
 
 /// Longer ones before their beginnings.
@@ -254,14 +273,12 @@ pub fn parse(layout: &str, text: &str) -> Result<Moment, String> {
     loop {
         let Some((before, element, after)) = split(pattern) else {
             return match skip_literal(rest, pattern) {
-                Some("") => parts.moment().map_err(|problem| {
-                    format!("parsing time {}: {problem}", super::ast::quoted(text))
-                }),
-                Some(extra) => Err(format!(
-                    "parsing time {}: extra text: {}",
-                    super::ast::quoted(text),
-                    super::ast::quoted(extra)
-                )),
+                Some("") => {
+                    parts.moment().map_err(|problem| format!("parsing time {}: {problem}", super::ast::quoted(text)))
+                }
+                Some(extra) => {
+                    Err(format!("parsing time {}: extra text: {}", super::ast::quoted(text), super::ast::quoted(extra)))
+                }
                 None => fail(rest, pattern),
             };
         };
@@ -386,7 +403,13 @@ impl Parts {
     fn take_pm<'a>(&mut self, element: Element, text: &'a str) -> Option<&'a str> {
         let (pm, am) = if element == Element::UpperPm { ("PM", "AM") } else { ("pm", "am") };
         let (first, rest) = text.split_at_checked(2)?;
-        self.pm = Some(if first == pm { true } else if first == am { false } else { return None });
+        self.pm = Some(if first == pm {
+            true
+        } else if first == am {
+            false
+        } else {
+            return None;
+        });
         Some(rest)
     }
 
@@ -405,7 +428,14 @@ impl Parts {
         Some(rest)
     }
 
-    fn take_offset<'a>(&mut self, text: &'a str, z: bool, colon: bool, minutes: bool, seconds: bool) -> Option<&'a str> {
+    fn take_offset<'a>(
+        &mut self,
+        text: &'a str,
+        z: bool,
+        colon: bool,
+        minutes: bool,
+        seconds: bool,
+    ) -> Option<&'a str> {
         if z && let Some(rest) = text.strip_prefix('Z') {
             self.offset = Some(0);
             return Some(rest);
@@ -439,9 +469,7 @@ impl Parts {
         };
         let year = self.year.unwrap_or(0);
         let date = match self.year_day {
-            Some(day) if self.month.is_none() => {
-                NaiveDate::from_yo_opt(year, day).ok_or("day-of-year out of range")?
-            }
+            Some(day) if self.month.is_none() => NaiveDate::from_yo_opt(year, day).ok_or("day-of-year out of range")?,
             _ => {
                 let month = self.month.unwrap_or(1);
                 if !(1..=12).contains(&month) {
@@ -452,10 +480,8 @@ impl Parts {
         };
         let naive = date.and_hms_nano_opt(hour, self.minute, self.second, self.nanos).ok_or("hour out of range")?;
         let offset = self.offset.unwrap_or(0);
-        let at: DateTime<Utc> = naive
-            .checked_sub_signed(TimeDelta::seconds(i64::from(offset)))
-            .ok_or("time out of range")?
-            .and_utc();
+        let at: DateTime<Utc> =
+            naive.checked_sub_signed(TimeDelta::seconds(i64::from(offset))).ok_or("time out of range")?.and_utc();
         let zone = match self.zone {
             Some(name) if name != "UTC" => Zone::Fixed(offset, name),
             _ if offset != 0 => Zone::Fixed(offset, String::new()),
@@ -516,13 +542,19 @@ mod tests {
 
     #[test]
     fn what_was_printed_is_read() {
-        for layout in
-            ["2006-01-02T15:04:05Z07:00", "Mon, 02 Jan 2006 15:04:05 -0700", "January _2 2006 3:04:05PM -07:00", "2006-002 15:04:05 Z0700"]
-        {
+        for layout in [
+            "2006-01-02T15:04:05Z07:00",
+            "Mon, 02 Jan 2006 15:04:05 -0700",
+            "January _2 2006 3:04:05PM -07:00",
+            "2006-002 15:04:05 Z0700",
+        ] {
             let t = moment("2024-05-06T17:08:09+02:00");
             assert_eq!(parse(layout, &t.format(layout)).map(|read| read.at), Ok(t.at), "{layout}");
         }
-        assert_eq!(parse("2006-01-02", "2024-05-06").map(|t| t.to_string()).as_deref(), Ok("2024-05-06 00:00:00 +0000 UTC"));
+        assert_eq!(
+            parse("2006-01-02", "2024-05-06").map(|t| t.to_string()).as_deref(),
+            Ok("2024-05-06 00:00:00 +0000 UTC")
+        );
         assert_eq!(parse("15:04:05", "07:08:09.5").map(|t| t.at.nanosecond()), Ok(500_000_000));
     }
 

@@ -43,8 +43,7 @@ pub struct Token {
 
 const LEFT: &str = "{{";
 const RIGHT: &str = "}}";
-const KEYWORDS: [&str; 10] =
-    ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
+const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
 
 /// All tokens of `source`; the last is `Eof` or `Error`.
 pub fn tokens(source: &str) -> Vec<Token> {
@@ -263,7 +262,7 @@ impl<'a> Lexer<'a> {
             '`' => return self.raw_quoted(),
             '.' => return self.field_or_variable(Kind::Field, Kind::Dot),
             '$' => return self.field_or_variable(Kind::Variable, Kind::Variable),
-            c if matches!(c, ' '..='~') => self.emit(Kind::Char),
+            ' '..='~' => self.emit(Kind::Char),
             c => return self.fail(format!("unrecognized character in action: {}", code_point(c))),
         }
         State::Action

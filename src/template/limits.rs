@@ -10,12 +10,16 @@ pub const HTML_RANGE_NESTING_MAX: usize = 10;
 pub const DEPTH_MAX: usize = 10_000;
 /// The same where HTML is made: `gotmpl`, which assembles it, recurses and stops at 200.
 pub const HTML_DEPTH_MAX: usize = 150;
-/// Tree nodes visited, list elements copied and the like, in one rendering.
-pub const STEPS_MAX: u64 = 20_000_000;
+/// Templates and blocks inside each other that the HTML analysis follows, and the stack it gets for them.
+pub const HTML_CHAIN_MAX: usize = 300;
+pub const HTML_ANALYSIS_STACK_BYTES: usize = 64 << 20;
+/// Tree nodes visited, list elements copied and the like, in one rendering. A mail about 10,000 alerts takes
+/// about two million. Fewer in tests, which run unoptimised.
+pub const STEPS_MAX: u64 = if cfg!(test) { 1_000_000 } else { 10_000_000 };
 /// Bytes of text that functions made and that were printed, in one rendering.
-pub const BYTES_MAX: u64 = 256 << 20;
+pub const BYTES_MAX: u64 = if cfg!(test) { 32 << 20 } else { 256 << 20 };
 /// The longest text a function may return, and the longest output.
-pub const TEXT_BYTES_MAX: usize = 32 << 20;
+pub const TEXT_BYTES_MAX: usize = if cfg!(test) { 8 << 20 } else { 32 << 20 };
 /// Lists and maps inside each other.
 pub const VALUE_DEPTH_MAX: u16 = 100;
 /// Route labels that call each other.

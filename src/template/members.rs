@@ -5,16 +5,19 @@ use std::sync::Arc;
 use chrono::{Datelike, Timelike};
 
 use super::{
-    params::Param,
     format::pair_values,
     gotime::{self, Moment, Zone},
+    params::Param,
     value::{IntType, ListKind, Value, own_text, sorted_pairs},
 };
 
-/// A method: what it takes, and what it does with its receiver.
+/// What a method does with its receiver and arguments; the error is the message.
+pub type Call = fn(&Value, &[Value]) -> Result<Value, String>;
+
+/// A method: what it takes, and what it does.
 pub struct Method {
     pub params: &'static [Param],
-    pub call: fn(&Value, &[Value]) -> Result<Value, String>,
+    pub call: Call,
 }
 
 /// What a name behind a dot means for a value.
@@ -92,7 +95,7 @@ pub fn strings_of(list: &Value) -> Vec<&str> {
 }
 
 fn kv_method(name: &str) -> Option<Method> {
-    let call: fn(&Value, &[Value]) -> Result<Value, String> = match name {
+    let call: Call = match name {
         "SortedPairs" => |kv, _| Ok(with_labels(kv, pair_values)),
         "Names" => |kv, _| {
             Ok(with_labels(kv, |set| Value::strings(ListKind::JoinableStrings, sorted_pairs(set).map(|(n, _)| n))))
@@ -123,7 +126,7 @@ fn with_labels(value: &Value, make: impl FnOnce(&crate::alert::Labels) -> Value)
 }
 
 fn alerts_method(name: &str) -> Option<Method> {
-    let call: fn(&Value, &[Value]) -> Result<Value, String> = match name {
+    let call: Call = match name {
         "Firing" => |list, _| Ok(alerts_with_status(list, "firing")),
         "Resolved" => |list, _| Ok(alerts_with_status(list, "resolved")),
         _ => return None,
@@ -150,7 +153,7 @@ fn pairs_method(name: &str) -> Option<Method> {
         });
         Value::flat_list(ListKind::JoinableStrings, texts.collect())
     }
-    let call: fn(&Value, &[Value]) -> Result<Value, String> = match name {
+    let call: Call = match name {
         "Names" => |list, _| Ok(strings(list, |name, _| Value::Text(Arc::clone(name)))),
         "Values" => |list, _| Ok(strings(list, |_, value| Value::Text(Arc::clone(value)))),
         "String" => text_of,
@@ -182,7 +185,7 @@ fn time_method(name: &str) -> Option<Method> {
     plain_time_method(name).map(|call| Method { params: &[], call }).or_else(|| time_method_with_arguments(name))
 }
 
-fn plain_time_method(name: &str) -> Option<fn(&Value, &[Value]) -> Result<Value, String>> {
+fn plain_time_method(name: &str) -> Option<Call> {
     Some(match name {
         "String" => text_of,
         "GoString" => |t, _| on_time(t, |t| Value::text(t.go_text())),
@@ -209,11 +212,9 @@ fn plain_time_method(name: &str) -> Option<fn(&Value, &[Value]) -> Result<Value,
         "Second" => |t, _| on_time(t, |t| int(t.local().0.second())),
         "Nanosecond" => |t, _| on_time(t, |t| int(t.local().0.nanosecond())),
         "YearDay" => |t, _| on_time(t, |t| int(t.local().0.ordinal())),
-        "Weekday" => |t, _| {
-            on_time(t, |t| {
-                Value::Int(i64::from(t.local().0.weekday().num_days_from_sunday()), IntType::Weekday)
-            })
-        },
+        "Weekday" => {
+            |t, _| on_time(t, |t| Value::Int(i64::from(t.local().0.weekday().num_days_from_sunday()), IntType::Weekday))
+        }
         _ => return None,
     })
 }
@@ -255,10 +256,9 @@ fn time_method_with_arguments(name: &str) -> Option<Method> {
                 _ => Err("time: missing Location in call to Time.In".to_owned()),
             },
         },
-        "Add" => Method {
-            params: &[Param::Duration],
-            call: |t, args| on_time(t, |t| Value::Time(t.plus(number(args, 0)))),
-        },
+        "Add" => {
+            Method { params: &[Param::Duration], call: |t, args| on_time(t, |t| Value::Time(t.plus(number(args, 0)))) }
+        }
         "Truncate" => Method {
             params: &[Param::Duration],
             call: |t, args| on_time(t, |t| Value::Time(t.rounded(number(args, 0), false))),
@@ -269,30 +269,21 @@ fn time_method_with_arguments(name: &str) -> Option<Method> {
         },
         "AddDate" => Method {
             params: &[Param::Int, Param::Int, Param::Int],
-            call: |t, args| {
-                on_time(t, |t| Value::Time(t.add_date(number(args, 0), number(args, 1), number(args, 2))))
-            },
+            call: |t, args| on_time(t, |t| Value::Time(t.add_date(number(args, 0), number(args, 1), number(args, 2)))),
         },
-        "Sub" => Method {
-            params: &[Param::Time],
-            call: |t, args| on_time(t, |t| duration(t.since(&other(args)))),
-        },
-        "Before" => Method {
-            params: &[Param::Time],
-            call: |t, args| on_time(t, |t| Value::Bool(t.at < other(args).at)),
-        },
-        "After" => Method {
-            params: &[Param::Time],
-            call: |t, args| on_time(t, |t| Value::Bool(t.at > other(args).at)),
-        },
-        "Equal" => Method {
-            params: &[Param::Time],
-            call: |t, args| on_time(t, |t| Value::Bool(t.at == other(args).at)),
-        },
-        "Compare" => Method {
-            params: &[Param::Time],
-            call: |t, args| on_time(t, |t| int(t.at.cmp(&other(args).at) as i8)),
-        },
+        "Sub" => Method { params: &[Param::Time], call: |t, args| on_time(t, |t| duration(t.since(&other(args)))) },
+        "Before" => {
+            Method { params: &[Param::Time], call: |t, args| on_time(t, |t| Value::Bool(t.at < other(args).at)) }
+        }
+        "After" => {
+            Method { params: &[Param::Time], call: |t, args| on_time(t, |t| Value::Bool(t.at > other(args).at)) }
+        }
+        "Equal" => {
+            Method { params: &[Param::Time], call: |t, args| on_time(t, |t| Value::Bool(t.at == other(args).at)) }
+        }
+        "Compare" => {
+            Method { params: &[Param::Time], call: |t, args| on_time(t, |t| int(t.at.cmp(&other(args).at) as i8)) }
+        }
         _ => return None,
     })
 }
@@ -311,7 +302,7 @@ fn duration_method(name: &str) -> Option<Method> {
         }
     }
     const SECOND: f64 = 1e9;
-    let call: fn(&Value, &[Value]) -> Result<Value, String> = match name {
+    let call: Call = match name {
         "Nanoseconds" => |d, _| on(d, int64),
         "Microseconds" => |d, _| on(d, |nanos| int64(nanos / 1_000)),
         "Milliseconds" => |d, _| on(d, |nanos| int64(nanos / 1_000_000)),

@@ -5,9 +5,9 @@
 //! is bounded (nesting, steps, sizes), so that a configured string can neither hang nor exhaust the process.
 //! This room knows nothing of receivers or of sending.
 //!
-//! The parts: [`lex`] and [`parse`] make the tree of [`ast`]; [`exec`] walks it over [`value`]s, with
-//! [`members`] (fields and methods), [`builtins`] (Go's functions), [`functions`] (Alertmanager's) and
-//! [`format`] (Go's `fmt`). [`html`] lets `gotmpl` decide how each printed value is escaped for its place.
+//! The parts: `lex` and `parse` make the tree of `ast`; `exec` and `expression` walk it over the values of `value`,
+//! with `members` (fields and methods), `builtins` (Go's functions), `functions` (Alertmanager's) and `format` (Go's
+//! `fmt`). `html` lets `gotmpl` decide how each printed value is escaped for its place; `set` keeps the named templates.
 
 mod ast;
 mod builtins;
@@ -31,7 +31,10 @@ mod members;
 mod numbers;
 mod params;
 mod parse;
+mod reach;
 mod set;
+#[cfg(test)]
+mod tests;
 mod value;
 mod verbs;
 
@@ -41,7 +44,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-pub use data::{AlertData, Data};
+pub use data::Data;
 
 use crate::{alert::Labels, clock::Clock};
 use set::{Program, Set};
@@ -143,11 +146,6 @@ impl Templates {
         }
         let program = self.program(source)?;
         html::render(&self.set, &program, data, &self.clock)
-    }
-
-    /// Whether `source` parses against this set's functions.
-    pub fn check(&self, source: &str) -> Result<(), TemplateError> {
-        self.program(source).map(drop)
     }
 
     /// Renders a route's configured labels against the group's data. They may name each other through

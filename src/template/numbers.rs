@@ -16,8 +16,7 @@ pub fn unquote(literal: &str) -> Option<String> {
 
 /// A number or character constant; the error is the message.
 pub fn constant(literal: &str, is_char: bool) -> Result<Number, String> {
-    let mut number =
-        Number { text: Arc::from(literal), int: None, unsigned_only: false, float: None, complex: None };
+    let mut number = Number { text: Arc::from(literal), int: None, unsigned_only: false, float: None, complex: None };
     if is_char {
         let c = character(literal).ok_or_else(|| format!("malformed character constant: {literal}"))?;
         number.int = Some(i64::from(c));
@@ -201,7 +200,8 @@ mod tests {
 
     #[test]
     fn characters_are_code_points() {
-        for (text, value) in [("'a'", 97), ("'é'", 233), (r"'\n'", 10), (r"'\''", 39), (r"'\xff'", 255), (r"'\101'", 65)]
+        for (text, value) in
+            [("'a'", 97), ("'é'", 233), (r"'\n'", 10), (r"'\''", 39), (r"'\xff'", 255), (r"'\101'", 65)]
         {
             assert_eq!(constant(text, true).map(|n| n.int), Ok(Some(value)), "{text}");
         }
@@ -210,7 +210,10 @@ mod tests {
 
     #[test]
     fn overflow_and_nonsense_have_messages() {
-        assert_eq!(constant("99999999999999999999", false).err().as_deref(), Some("integer overflow: \"99999999999999999999\""));
+        assert_eq!(
+            constant("99999999999999999999", false).err().as_deref(),
+            Some("integer overflow: \"99999999999999999999\"")
+        );
         assert_eq!(constant("0x", false).err().as_deref(), Some("illegal number syntax: \"0x\""));
     }
 }

@@ -72,6 +72,7 @@ type Parsed<T> = Result<T, TemplateError>;
 impl Parser<'_> {
     // Tokens.
 
+    #[allow(clippy::indexing_slicing, reason = "there is always at least the closing token")]
     fn look(&mut self) -> &Token {
         // The last token is Eof or Error and stays the answer for ever.
         let at = self.next.min(self.tokens.len().saturating_sub(1));
@@ -496,9 +497,7 @@ impl Parser<'_> {
             }
             Kind::Field => OperandKind::Field(vec![field_name(&token.text)]),
             Kind::CharConstant | Kind::Complex | Kind::Number => OperandKind::Number(self.number(&token)?),
-            Kind::LeftParen => {
-                OperandKind::Pipe(Box::new(self.pipeline("parenthesized pipeline", Kind::RightParen)?))
-            }
+            Kind::LeftParen => OperandKind::Pipe(Box::new(self.pipeline("parenthesized pipeline", Kind::RightParen)?)),
             Kind::Quoted | Kind::RawQuoted => {
                 OperandKind::Text { text: self.unquote(&token)?, quoted: Arc::from(token.text.as_str()) }
             }

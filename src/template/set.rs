@@ -81,7 +81,11 @@ fn replace(trees: &mut BTreeMap<Arc<str>, Arc<Tree>>, name: Arc<str>, tree: Arc<
 fn matches(pattern: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     let text = pattern.to_string_lossy();
     // Stars do not cross folders, dot files match like others, and `**` is two stars.
-    let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: false,
+    };
     let text = collapse_stars(&text);
     let paths = glob::glob_with(&text, options).map_err(|_| TemplateError::new("syntax error in pattern"))?;
     // What cannot be read on the way is no match, as in Go.

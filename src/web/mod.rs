@@ -11,6 +11,7 @@ mod file;
 mod limits;
 mod listen;
 mod pages;
+mod rewake;
 mod routes;
 mod serve;
 mod service;
@@ -26,12 +27,12 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use self::{file::WebFileError, listen::ListenError, serve::CONNECTIONS_MAX};
 use self::{
     file::{Acceptor, Settings, WebFile},
     serve::Server,
     service::Service,
 };
-pub use self::{file::WebFileError, listen::ListenError, serve::CONNECTIONS_MAX};
 use crate::api::Api;
 
 /// What the flags say.
@@ -88,8 +89,11 @@ impl Web {
         if let Some(tls) = &tls {
             tls.current()?;
         }
-        let listeners =
-            if options.systemd_socket { listen::from_systemd()? } else { listen::open(&options.listen_addresses).await? };
+        let listeners = if options.systemd_socket {
+            listen::from_systemd()?
+        } else {
+            listen::open(&options.listen_addresses).await?
+        };
         Ok(Web { options, listeners, file, tls })
     }
 
@@ -101,7 +105,13 @@ impl Web {
 
     /// Answers requests until `stop` is true (or its sender gone). Requests under way may then finish within
     /// `drain`; idle connections are closed at once.
-    pub async fn serve(self, api: Arc<Api>, reload: mpsc::Sender<ReloadRequest>, stop: watch::Receiver<bool>, drain: Duration) {
+    pub async fn serve(
+        self,
+        api: Arc<Api>,
+        reload: mpsc::Sender<ReloadRequest>,
+        stop: watch::Receiver<bool>,
+        drain: Duration,
+    ) {
         let http2 = self.tls.is_some() && self.file.as_ref().is_some_and(|(_, settings)| settings.http2);
         let encryption = if self.tls.is_some() { "TLS is enabled." } else { "TLS is disabled." };
         for address in self.addresses() {

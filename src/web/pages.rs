@@ -121,7 +121,10 @@ pub(super) fn metrics(metrics: &Metrics, headers: &HeaderMap) -> Answer {
         Err(why) => {
             metrics.promhttp_requests_total.with_label_values(&["500"]).inc();
             tracing::error!(err = %why, "Collecting metrics failed");
-            return error(StatusCode::INTERNAL_SERVER_ERROR, &format!("An error has occurred while serving metrics:\n\n{why}"));
+            return error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("An error has occurred while serving metrics:\n\n{why}"),
+            );
         }
     };
     metrics.promhttp_requests_total.with_label_values(&["200"]).inc();
@@ -176,7 +179,10 @@ mod tests {
     #[test]
     fn the_allowed_methods_are_told() {
         let refusal = methods(&Method::PUT, &["GET", "OPTIONS"]);
-        assert_eq!((refusal.status().as_u16(), &refusal.headers()[header::ALLOW]), (405, &HeaderValue::from_static("GET, OPTIONS")));
+        assert_eq!(
+            (refusal.status().as_u16(), &refusal.headers()[header::ALLOW]),
+            (405, &HeaderValue::from_static("GET, OPTIONS"))
+        );
         assert_eq!(methods(&Method::OPTIONS, &["GET"]).status(), 200);
     }
 }

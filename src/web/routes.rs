@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use crate::api::valid_escapes;
+
 /// A page outside of API version 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page {
@@ -51,6 +53,8 @@ pub(super) enum Target<'p> {
     /// OPTIONS, or a method that the path does not have: the methods it has.
     Methods(Vec<&'static str>),
     NotFound,
+    /// It does not start with a slash, or holds a broken escape.
+    Malformed,
 }
 
 /// Routes below a prefix.
@@ -69,6 +73,9 @@ impl Routes {
 
     /// `path` as in the request line, still escaped.
     pub fn target<'p>(&self, method: &Method, path: &'p str) -> Target<'p> {
+        if !path.starts_with('/') || !valid_escapes(path) {
+            return Target::Malformed;
+        }
         if let Some(rest) = path.strip_prefix(self.prefix.as_str()).and_then(|rest| rest.strip_prefix("/api/v2")) {
             if rest.is_empty() {
                 return Target::Moved(format!("{}/api/v2/", self.prefix));
@@ -152,7 +159,22 @@ fn cleaned(path: &str) -> Cow<'_, str> {
 
 /// As a path in a `Location`.
 fn escaped(path: &str) -> String {
-    const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'[').add(b'\\').add(b']').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    const UNSAFE: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'%')
+        .add(b'<')
+        .add(b'>')
+        .add(b'?')
+        .add(b'[')
+        .add(b'\\')
+        .add(b']')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
     utf8_percent_encode(path, UNSAFE).to_string()
 }
 
@@ -177,14 +199,29 @@ mod tests {
         assert_eq!(get("/api/v1/silence/x"), Target::Page(Page::V1Gone, "/silence/:sid"));
         assert_eq!(get("/api/v2/alerts/"), Target::Api("/alerts/"));
         assert_eq!(get("/api/v2/"), Target::Api("/"));
-        for path in ["/nosuch", "/Api/v2/alerts", "/api/v1/nosuch", "/api/v3", "/api/v1/silence", "/index.html", "/-/", "/assets/x"] {
+        for path in [
+            "/nosuch",
+            "/Api/v2/alerts",
+            "/api/v1/nosuch",
+            "/api/v3",
+            "/api/v1/silence",
+            "/index.html",
+            "/-/",
+            "/assets/x",
+        ] {
             assert_eq!(get(path), Target::NotFound, "{path}");
         }
     }
 
     #[test]
     fn near_misses_are_redirected() {
-        for (path, to) in [("/-/healthy/", "/-/healthy"), ("/Metrics", "/metrics"), ("/METRICS/", "/metrics"), ("/metrics%2f", "/metrics"), ("/API/v1/Silence/X", "/api/v1/silence/X")] {
+        for (path, to) in [
+            ("/-/healthy/", "/-/healthy"),
+            ("/Metrics", "/metrics"),
+            ("/METRICS/", "/metrics"),
+            ("/metrics%2f", "/metrics"),
+            ("/API/v1/Silence/X", "/api/v1/silence/X"),
+        ] {
             assert_eq!(get(path), near(to), "{path}");
         }
         assert_eq!(Routes::new("").target(&Method::POST, "/-/Reload"), near("/-/reload"));
@@ -193,7 +230,15 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned() {
-        for (path, to) in [("//metrics", "/metrics"), ("/-/../metrics", "/metrics"), ("/..", "/"), ("/./", "/"), ("/api/v2//alerts", "/api/v2/alerts"), ("/api/v2", "/api/v2/"), ("//a b/", "/a%20b/")] {
+        for (path, to) in [
+            ("//metrics", "/metrics"),
+            ("/-/../metrics", "/metrics"),
+            ("/..", "/"),
+            ("/./", "/"),
+            ("/api/v2//alerts", "/api/v2/alerts"),
+            ("/api/v2", "/api/v2/"),
+            ("//a b/", "/a%20b/"),
+        ] {
             assert_eq!(get(path), Target::Moved(to.to_owned()), "{path}");
         }
     }
@@ -218,6 +263,13 @@ mod tests {
         assert_eq!(get("/AM/Metrics"), near("/am/metrics"));
         assert_eq!(get("/metrics"), Target::NotFound);
         assert_eq!(get("/api/v2/status"), Target::NotFound);
+    }
+
+    #[test]
+    fn malformed_paths_are_refused() {
+        for path in ["*", "", "/%zz", "/api/v2/alerts%"] {
+            assert_eq!(get(path), Target::Malformed, "{path}");
+        }
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 //! connection and nothing else. Bounds: connections at once, time for a TLS handshake, time for the head of a
 //! request (idle connections included, long enough for the keep-alive of any client), size of the head.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::{
     Request,
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{file::Acceptor, service::Service};
+use super::{file::Acceptor, rewake::Rewake, service::Service};
 use crate::metrics::Metrics;
 
 /// Connections at once, over all listeners. Above it, new ones wait to be accepted.
@@ -127,11 +127,11 @@ impl Server {
             .max_buf_size(HEAD_BYTES_MAX)
             .title_case_headers(true)
             .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = Rewake::new(connection);
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = stopped(&mut stop) => {
-                connection.as_mut().graceful_shutdown();
+                Pin::new(connection.inner()).graceful_shutdown();
                 connection.await
             }
         };

@@ -46,7 +46,12 @@ struct Guard {
 }
 
 impl Service {
-    pub fn new(options: &WebOptions, file: Option<(Arc<WebFile>, &Settings)>, api: Arc<Api>, reload: mpsc::Sender<ReloadRequest>) -> Self {
+    pub fn new(
+        options: &WebOptions,
+        file: Option<(Arc<WebFile>, &Settings)>,
+        api: Arc<Api>,
+        reload: mpsc::Sender<ReloadRequest>,
+    ) -> Self {
         let (clock, metrics) = (api.clock.clone(), Arc::clone(&api.metrics));
         let guard = file.map(|(file, settings)| Guard {
             file,
@@ -133,12 +138,14 @@ impl Service {
             }
             Target::Moved(path) => pages::redirect(StatusCode::MOVED_PERMANENTLY, &method, &path, uri.query()),
             Target::Near(path) => {
-                let status = if method == Method::GET { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
+                let status =
+                    if method == Method::GET { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
                 pages::redirect(status, &method, &path, uri.query())
             }
             Target::Prefix(path) => pages::redirect(StatusCode::FOUND, &method, &path, None),
             Target::Methods(allowed) => pages::methods(&method, &allowed),
             Target::NotFound => pages::not_found(),
+            Target::Malformed => pages::text(StatusCode::BAD_REQUEST, "400 Bad Request"),
         }
     }
 
@@ -161,13 +168,18 @@ impl Service {
     /// Asks for a reload and waits for its end.
     async fn reload(&self) -> Answer {
         let (request, result) = oneshot::channel();
-        let asked = self.reload.send(request).await;
-        match (asked, result.await) {
-            (Ok(()), Ok(Ok(()))) => pages::empty_ok(),
-            (Ok(()), Ok(Err(why))) => {
+        let result = match self.reload.send(request).await {
+            Ok(()) => result.await.ok(),
+            Err(_) => None,
+        };
+        match result {
+            Some(Ok(())) => pages::empty_ok(),
+            Some(Err(why)) => {
                 pages::error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to reload config: {why}"))
             }
-            _ => pages::error(StatusCode::SERVICE_UNAVAILABLE, "failed to reload config: the server is shutting down"),
+            None => {
+                pages::error(StatusCode::SERVICE_UNAVAILABLE, "failed to reload config: the server is shutting down")
+            }
         }
     }
 

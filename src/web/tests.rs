@@ -14,7 +14,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{ReloadFailed, ReloadRequest, Web, WebOptions, service::{self, Service}};
+use super::{
+    ReloadFailed, ReloadRequest, Web, WebOptions,
+    service::{self, Service},
+};
 use crate::api::{
     Answer,
     testing::{api, text},
@@ -49,7 +52,12 @@ async fn probes_are_answered_and_counted() {
         assert_eq!(text(service.answer(request("HEAD", path)).await).await, (200, String::new()));
     }
     let (_, metrics) = get(&service, "/metrics").await;
-    assert!(metrics.contains("alertmanager_http_request_duration_seconds_count{code=\"200\",handler=\"/-/ready\",method=\"head\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains(
+            "alertmanager_http_request_duration_seconds_count{code=\"200\",handler=\"/-/ready\",method=\"head\"} 1"
+        ),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -110,7 +118,10 @@ async fn too_many_get_requests_at_once_are_turned_away() {
     let post = Request::post("/api/v2/alerts").header("content-type", "application/json").body(body).unwrap();
     assert_eq!(service.answer(post).await.status(), 200);
     let long = service.answer(request("GET", "/api/v2/alerts")).await;
-    assert_eq!(get(&service, "/-/ready").await, (503, "Limit of concurrent GET requests reached (1), try again later.\n\n".into()));
+    assert_eq!(
+        get(&service, "/-/ready").await,
+        (503, "Limit of concurrent GET requests reached (1), try again later.\n\n".into())
+    );
     drop(long);
     assert_eq!(get(&service, "/-/ready").await.0, 200);
     reload.close();
@@ -133,7 +144,10 @@ fn with_file(dir: &Path, content: &str) -> WebOptions {
 async fn the_web_configuration_file_asks_for_passwords_and_headers() {
     let dir = tempfile::tempdir().unwrap();
     let hash = bcrypt::hash("secret", 4).unwrap();
-    let options = with_file(dir.path(), &format!("basic_auth_users: {{ann: {hash}}}\nhttp_server_config: {{headers: {{X-Frame-Options: deny}}}}"));
+    let options = with_file(
+        dir.path(),
+        &format!("basic_auth_users: {{ann: {hash}}}\nhttp_server_config: {{headers: {{X-Frame-Options: deny}}}}"),
+    );
     let (service, _reload) = service(&options);
     let refused = service.answer(request("GET", "/-/ready")).await;
     assert_eq!(header_of(&refused, header::WWW_AUTHENTICATE), Some("Basic"));
@@ -230,7 +244,12 @@ fn write_identity(dir: &Path, identity: &Identity) {
 }
 
 /// Speaks TLS, trusting `server`, maybe as `client`; the answer to one request, or why there is none.
-async fn over_tls(address: SocketAddr, server: &Identity, client: Option<&Identity>, alpn: &[&[u8]]) -> Result<String, String> {
+async fn over_tls(
+    address: SocketAddr,
+    server: &Identity,
+    client: Option<&Identity>,
+    alpn: &[&[u8]],
+) -> Result<String, String> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server.cert.as_bytes()).unwrap()).unwrap();
     let builder = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use super::{file_first, http_config, inline_first, path, tls_config};
 use crate::config::{
     model::{
-        DiscordConfig, EmailConfig, EmailThreading, GoDuration, HttpConfig, IncidentIoConfig, IntegrationConfig, JiraApi,
-        JiraConfig, JiraText, MattermostAttachment, MattermostConfig, MattermostField, MattermostPriority,
+        DiscordConfig, EmailConfig, EmailThreading, GoDuration, HttpConfig, IncidentIoConfig, IntegrationConfig,
+        JiraApi, JiraConfig, JiraText, MattermostAttachment, MattermostConfig, MattermostField, MattermostPriority,
         MsTeamsConfig, MsTeamsV2Config, OpsGenieConfig, OpsGenieResponder, PagerDutyConfig, PagerDutyImage,
         PagerDutyLink, Payload, PushoverConfig, RocketChatAction, RocketChatConfig, RocketChatField, Secret,
         SecretSource, Settings, SigV4Config, SlackAction, SlackConfig, SlackConfirmation, SlackField, SnsConfig,
         TelegramChat, TelegramConfig, VictorOpsConfig, WeChatConfig, WebexConfig, WebhookConfig,
     },
     schema::{
-        chat, http::Http, mail, paging,
+        chat,
+        http::Http,
+        mail, paging,
         top::{List, Receiver},
     },
     url::Url,

@@ -2,17 +2,12 @@
 
 mod integrations;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     model::{
-        Authorization, BasicAuth, Config, EventBatch, EventKafkaOutput, EventRecorderConfig, EventWebhookOutput, Global,
-        HeaderValueSource, HttpConfig, InhibitRule, OAuth2, OAuth2Jwt, ProxyConfig, Receiver, Route, Secret,
+        Authorization, BasicAuth, Config, EventBatch, EventKafkaOutput, EventRecorderConfig, EventWebhookOutput,
+        Global, HeaderValueSource, HttpConfig, InhibitRule, OAuth2, OAuth2Jwt, ProxyConfig, Receiver, Route, Secret,
         SecretSource, TextSource, TlsConfig, TlsVersion, TracingClient, TracingConfig,
     },
     schema::{
@@ -21,7 +16,10 @@ use super::{
         top::{self, File},
     },
     values::{MatcherList, Pattern, ProxyUrl, SecretText},
-    yaml::{self, decode::{Dump as _, Stop, Structure as _}},
+    yaml::{
+        self,
+        decode::{Dump as _, Stop, Structure as _},
+    },
 };
 use crate::{
     alert::{
@@ -171,7 +169,9 @@ fn time_intervals(file: &File) -> BTreeMap<String, Arc<TimeInterval>> {
         Arc::new(TimeInterval { specs: specs.iter().map(file_route::Spec::model).collect() })
     };
     let muting = file.mute_time_intervals.iter().map(|named| (named.name.clone(), interval(&named.time_intervals)));
-    muting.chain(file.time_intervals.iter().map(|named| (named.name.clone(), interval(&named.time_intervals)))).collect()
+    muting
+        .chain(file.time_intervals.iter().map(|named| (named.name.clone(), interval(&named.time_intervals))))
+        .collect()
 }
 
 fn tracing(file: &observe::Tracing) -> TracingConfig {
@@ -296,7 +296,11 @@ fn oauth2_config(file: &http::OAuth2) -> OAuth2 {
     let jwt = || OAuth2Jwt {
         key: inline_first(&file.client_certificate_key, &file.client_certificate_key_file),
         key_id: file.client_certificate_key_id.clone(),
-        algorithm: if file.signature_algorithm.is_empty() { "RS256".to_owned() } else { file.signature_algorithm.clone() },
+        algorithm: if file.signature_algorithm.is_empty() {
+            "RS256".to_owned()
+        } else {
+            file.signature_algorithm.clone()
+        },
         iss: if file.iss.is_empty() { file.client_id.clone() } else { file.iss.clone() },
         audience: file.audience.clone(),
         claims: file.claims.iter().map(|(name, value)| (name.clone(), yaml::payload(value))).collect(),

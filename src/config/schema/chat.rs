@@ -1,6 +1,7 @@
 //! Integrations that post to a chat: Slack, Rocket.Chat, Mattermost, Discord, Teams, Webex, Telegram, WeChat.
 
 use super::{at_most_one, exactly_one, http::Http, required, shipped};
+use crate::alert::text::quote;
 use crate::config::{
     model::GoDuration,
     values::{HttpUrl, SecretText, SecretUrl},
@@ -9,7 +10,6 @@ use crate::config::{
         structure::structure,
     },
 };
-use crate::alert::text::quote;
 
 /// The only address at which Slack lets messages be changed afterwards.
 pub const SLACK_POST_MESSAGE: &str = "https://slack.com/api/chat.postMessage";
@@ -109,10 +109,7 @@ structure! {
 
 impl Telegram {
     fn check(&mut self, _: &mut Decoder<'_>) -> Result<(), Stop> {
-        at_most_one(&[
-            ("bot_token", !self.bot_token.is_empty()),
-            ("bot_token_file", !self.bot_token_file.is_empty()),
-        ])?;
+        at_most_one(&[("bot_token", !self.bot_token.is_empty()), ("bot_token_file", !self.bot_token_file.is_empty())])?;
         let (id, file) = (self.chat_id != 0, !self.chat_id_file.is_empty());
         required(id || file, "missing chat_id or chat_id_file on telegram_config")?;
         at_most_one(&[("chat_id", id), ("chat_id_file", file)])?;
@@ -201,10 +198,7 @@ impl Slack {
     fn check(&mut self, _: &mut Decoder<'_>) -> Result<(), Stop> {
         let (url, file) = (self.api_url.is_some(), !self.api_url_file.is_empty());
         at_most_one(&[("api_url", url), ("api_url_file", file)])?;
-        at_most_one(&[
-            ("app_token", !self.app_token.is_empty()),
-            ("app_token_file", !self.app_token_file.is_empty()),
-        ])?;
+        at_most_one(&[("app_token", !self.app_token.is_empty()), ("app_token_file", !self.app_token_file.is_empty())])?;
         at_most_one(&[("api_url/api_url_file", url || file), ("app_token/app_token_file", self.has_token())])?;
         let changeable = || self.api_url.as_ref().is_some_and(|url| url.0.to_string() == SLACK_POST_MESSAGE);
         if self.update_message && !changeable() {

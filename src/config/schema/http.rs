@@ -8,8 +8,8 @@ use crate::config::{
     yaml::{
         NodeId,
         decode::{Decode, Decoder, Dump, Stop},
-        structure::structure,
         emit::Doc,
+        structure::structure,
     },
 };
 
@@ -213,7 +213,9 @@ impl Http {
         ])?;
         let basic = self.basic_auth.is_some();
         if bearer && (basic || self.oauth2.is_some()) {
-            return Err(Stop::because("at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"));
+            return Err(Stop::because(
+                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+            ));
         }
         if let Some(auth) = &self.basic_auth {
             auth.check()?;
@@ -256,9 +258,12 @@ impl BasicAuth {
 
 impl Authorization {
     fn check(&mut self) -> Result<(), Stop> {
-        let sources = [!self.credentials.is_empty(), !self.credentials_file.is_empty(), !self.credentials_ref.is_empty()];
+        let sources =
+            [!self.credentials.is_empty(), !self.credentials_file.is_empty(), !self.credentials_ref.is_empty()];
         if sources.into_iter().filter(|given| *given).count() > 1 {
-            return Err(Stop::because("at most one of authorization credentials & credentials_file must be configured"));
+            return Err(Stop::because(
+                "at most one of authorization credentials & credentials_file must be configured",
+            ));
         }
         self.kind = match self.kind.trim() {
             "" => "Bearer".to_owned(),
@@ -307,7 +312,8 @@ impl Tls {
     fn check(&mut self, _: &mut Decoder<'_>) -> Result<(), Stop> {
         let given = |text: &str| !text.is_empty();
         at_most_one(&[("ca", given(&self.ca)), ("ca_file", given(&self.ca_file)), ("ca_ref", given(&self.ca_ref))])?;
-        let certs = [("cert", given(&self.cert)), ("cert_file", given(&self.cert_file)), ("cert_ref", given(&self.cert_ref))];
+        let certs =
+            [("cert", given(&self.cert)), ("cert_file", given(&self.cert_file)), ("cert_ref", given(&self.cert_ref))];
         let keys =
             [("key", !self.key.is_empty()), ("key_file", given(&self.key_file)), ("key_ref", given(&self.key_ref))];
         at_most_one(&certs)?;
@@ -316,9 +322,9 @@ impl Tls {
             (true, false) => Err(Stop::because(
                 "exactly one of key or key_file must be configured when a client certificate is configured",
             )),
-            (false, true) => {
-                Err(Stop::because("exactly one of cert or cert_file must be configured when a client key is configured"))
-            }
+            (false, true) => Err(Stop::because(
+                "exactly one of cert or cert_file must be configured when a client key is configured",
+            )),
             _ => Ok(()),
         }
     }
@@ -337,12 +343,12 @@ fn check_proxy(
     )?;
     if from_environment {
         required(!has_url, "if proxy_from_environment is configured, proxy_url must not be configured")?;
-        return required(no_proxy.is_empty(), "if proxy_from_environment is configured, no_proxy must not be configured");
+        return required(
+            no_proxy.is_empty(),
+            "if proxy_from_environment is configured, no_proxy must not be configured",
+        );
     }
-    required(
-        no_proxy.is_empty() || url.is_some(),
-        "if no_proxy is configured, proxy_url must also be configured",
-    )
+    required(no_proxy.is_empty() || url.is_some(), "if no_proxy is configured, proxy_url must also be configured")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
         values::{HostPort, SecretText},
         yaml::{
             decode::{Decoder, Stop},
-        structure::structure,
+            structure::structure,
         },
     },
 };

@@ -30,7 +30,10 @@ structure! {
 impl Tracing {
     fn check(&mut self, _: &mut Decoder<'_>) -> Result<(), Stop> {
         if !matches!(self.client_type.as_str(), "grpc" | "http") {
-            return Err(Stop::because(format!("expected tracing client type to be http or grpc, but got {}", self.client_type)));
+            return Err(Stop::because(format!(
+                "expected tracing client type to be http or grpc, but got {}",
+                self.client_type
+            )));
         }
         required(!self.endpoint.is_empty(), "tracing endpoint must be set")?;
         if !matches!(self.compression.as_str(), "" | "gzip") {
@@ -144,9 +147,12 @@ impl Structure for StdoutOutput {
 
 impl Decode for StdoutOutput {
     fn decode(&mut self, decoder: &mut Decoder<'_>, id: NodeId) -> Result<bool, Stop> {
-        decoder.enter(id, |decoder, view, line| {
-            if view.is_null() { Ok(true) } else { decoder.structure(&view, line, self) }
-        })
+        decoder.enter(
+            id,
+            |decoder, view, line| {
+                if view.is_null() { Ok(true) } else { decoder.structure(&view, line, self) }
+            },
+        )
     }
 }
 

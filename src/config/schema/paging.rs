@@ -11,8 +11,8 @@ use crate::config::{
     yaml::{
         NodeId,
         decode::{Decode, Decoder, Dump, Stop, View},
-        structure::structure,
         emit::Doc,
+        structure::structure,
     },
 };
 
@@ -136,8 +136,10 @@ structure! {
 
 impl PagerDuty {
     fn check(&mut self, _: &mut Decoder<'_>) -> Result<(), Stop> {
-        let routing = [("routing_key", !self.routing_key.is_empty()), ("routing_key_file", !self.routing_key_file.is_empty())];
-        let service = [("service_key", !self.service_key.is_empty()), ("service_key_file", !self.service_key_file.is_empty())];
+        let routing =
+            [("routing_key", !self.routing_key.is_empty()), ("routing_key_file", !self.routing_key_file.is_empty())];
+        let service =
+            [("service_key", !self.service_key.is_empty()), ("service_key_file", !self.service_key_file.is_empty())];
         required(
             routing.iter().chain(&service).any(|(_, given)| *given),
             "missing service or routing key in PagerDuty config",
@@ -314,10 +316,7 @@ impl SigV4 {
             self.access_key.is_empty() == self.secret_key.is_empty(),
             "must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config",
         )?;
-        required(
-            self.external_id.is_empty() || !self.role_arn.is_empty(),
-            "external_id can only be used with role_arn",
-        )
+        required(self.external_id.is_empty() || !self.role_arn.is_empty(), "external_id can only be used with role_arn")
     }
 }
 

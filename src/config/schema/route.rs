@@ -13,8 +13,8 @@ use crate::{
         yaml::{
             NodeId,
             decode::{Decode, Decoder, Dump, Stop},
-        structure::structure,
             emit::Doc,
+            structure::structure,
         },
     },
     timeinterval::{self, Field, Location, TimeRange},
@@ -49,7 +49,7 @@ impl Route {
         let zero = |interval: &Option<PromDuration>| interval.is_some_and(|interval| interval.is_zero());
         required(!zero(&self.group_interval), "group_interval cannot be zero")?;
         required(!zero(&self.repeat_interval), "repeat_interval cannot be zero")?;
-        for name in self.labels.keys().filter(|name| !valid_label_name(mode, name)) {
+        if let Some(name) = self.labels.keys().find(|name| !valid_label_name(mode, name)) {
             return Err(Stop::because(format!("invalid label name {} in route labels", quote(name))));
         }
         required(!self.routes.iter().any(Option::is_none), "missing route in routes")
@@ -113,9 +113,7 @@ impl Decode for Patterns {
         }
         check_classic_names(self.0.keys()).map_err(|stop| decoder.at(stop, id))?;
         match self.0.iter().find(|(_, pattern)| pattern.0.is_none()) {
-            Some((name, _)) => {
-                Err(decoder.at(Stop::because(format!("invalid regexp value for {}", quote(name))), id))
-            }
+            Some((name, _)) => Err(decoder.at(Stop::because(format!("invalid regexp value for {}", quote(name))), id)),
             None => Ok(true),
         }
     }

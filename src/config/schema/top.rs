@@ -14,7 +14,7 @@ use crate::{
         values::{HostPort, HttpUrl, PromDuration, SecretText, SecretUrl},
         yaml::{
             decode::{Decoder, Stop},
-        structure::structure,
+            structure::structure,
         },
     },
 };

@@ -174,7 +174,7 @@ impl<'t> Decoder<'t> {
                 self.alias_depth -= 1;
                 return result;
             }
-            other => self.view(other, line)?,
+            other => Self::view(other, line)?,
         };
         self.depth += 1;
         let result = read(self, view, line);
@@ -189,19 +189,19 @@ impl<'t> Decoder<'t> {
     ) -> Result<R, Stop> {
         let line = self.tree.line(id);
         self.spend(line)?;
-        let view = self.view(self.tree.kind(id), line)?;
+        let view = Self::view(self.tree.kind(id), line)?;
         self.depth += 1;
         let result = read(self, view, line);
         self.depth -= 1;
         result
     }
 
-    fn view(&self, kind: &'t Kind, line: u32) -> Result<View<'t>, Stop> {
+    fn view(kind: &'t Kind, line: u32) -> Result<View<'t>, Stop> {
         Ok(match kind {
             Kind::Scalar { text, plain, tag } => {
                 let scalar = scalar::resolve(text, *plain, *tag).map_err(|is| Stop {
                     line: Some(line),
-                    reason: format!("cannot decode {} as a {}", is.tag(), tag_name(*tag)),
+                    reason: format!("yaml: cannot decode {} as a {}", is.tag(), tag_name(*tag)),
                 })?;
                 View::Scalar { text, scalar }
             }
@@ -215,10 +215,10 @@ impl<'t> Decoder<'t> {
         self.steps += 1;
         self.alias_steps += u64::from(self.alias_depth > 0);
         if self.depth > DEPTH_MAX {
-            return Err(Stop { line: Some(line), reason: "exceeded max depth".to_owned() });
+            return Err(Stop { line: Some(line), reason: "yaml: exceeded max depth".to_owned() });
         }
         if self.alias_steps > 100 && self.steps > 1000 && self.alias_ratio() > allowed_alias_ratio(self.steps) {
-            return Err(Stop { line: Some(line), reason: "document contains excessive aliasing".to_owned() });
+            return Err(Stop { line: Some(line), reason: "yaml: document contains excessive aliasing".to_owned() });
         }
         Ok(())
     }
@@ -286,7 +286,9 @@ impl<'t> Decoder<'t> {
 
     pub(super) fn is_merge(&self, key: NodeId) -> bool {
         match self.tree.kind(key) {
-            Kind::Scalar { text, plain, tag } => &**text == "<<" && (*tag == Tag::Merge || (*plain && *tag == Tag::None)),
+            Kind::Scalar { text, plain, tag } => {
+                &**text == "<<" && (*tag == Tag::Merge || (*plain && *tag == Tag::None))
+            }
             _ => false,
         }
     }
@@ -299,7 +301,7 @@ impl<'t> Decoder<'t> {
     ) -> Result<(), Stop> {
         let not_a_map = |line| Stop {
             line: Some(line),
-            reason: "map merge requires map or sequence of maps as the value".to_owned(),
+            reason: "yaml: map merge requires map or sequence of maps as the value".to_owned(),
         };
         self.enter(id, |decoder, view, line| match view {
             View::Map(_) => read(decoder, view, line).map(drop),
@@ -318,12 +320,13 @@ impl<'t> Decoder<'t> {
         match view {
             View::Scalar { scalar: Scalar::Null, .. } => Ok(Some(String::new())),
             View::Scalar { text, scalar: Scalar::Binary } => {
-                let bytes = base64::engine::general_purpose::STANDARD.decode(text.split_whitespace().collect::<String>());
+                let bytes =
+                    base64::engine::general_purpose::STANDARD.decode(text.split_whitespace().collect::<String>());
                 match bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
                     Some(text) => Ok(Some(text)),
                     None => Err(Stop {
                         line: Some(line),
-                        reason: "!!binary value contains invalid base64 data".to_owned(),
+                        reason: "yaml: !!binary value contains invalid base64 data".to_owned(),
                     }),
                 }
             }

@@ -170,9 +170,9 @@ fn write_text(out: &mut String, text: &str, indent: usize, place: Place) {
 fn is_sexagesimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let mut parts = unsigned.split(':');
-    let first_fits = parts
-        .next()
-        .is_some_and(|first| first.starts_with(|c: char| c.is_ascii_digit()) && first.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
+    let first_fits = parts.next().is_some_and(|first| {
+        first.starts_with(|c: char| c.is_ascii_digit()) && first.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+    });
     let rest: Vec<&str> = parts.collect();
     let Some((last, middle)) = rest.split_last() else { return false };
     let (last, fraction) = last.split_once('.').unwrap_or((last, ""));
@@ -181,7 +181,10 @@ fn is_sexagesimal(text: &str) -> bool {
         [ten, one] => (b'0'..=b'5').contains(ten) && one.is_ascii_digit(),
         _ => false,
     };
-    first_fits && middle.iter().all(|part| sixty(part)) && sixty(last) && fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+    first_fits
+        && middle.iter().all(|part| sixty(part))
+        && sixty(last)
+        && fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_')
 }
 
 /// Which styles can hold a text.
@@ -205,7 +208,10 @@ impl Shape {
         while let Some(c) = chars.next() {
             let followed_by_blank = chars.peek().is_none_or(|next| is_blank(*next));
             match (before, c) {
-                (None, '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`') => {
+                (
+                    None,
+                    '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`',
+                ) => {
                     block_indicator = true;
                 }
                 (None, '?' | ':') | (_, ':') => {

@@ -249,7 +249,7 @@ impl FreeMap {
             }
             let key_line = decoder.line(*key_id);
             if matches!(key, Doc::List(_) | Doc::Map(_)) {
-                return Err(Stop { line: Some(key_line), reason: "invalid map key".to_owned() });
+                return Err(Stop { line: Some(key_line), reason: "yaml: invalid map key".to_owned() });
             }
             if !value.decode(decoder, *value_id)? {
                 continue;

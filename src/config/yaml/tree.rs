@@ -75,10 +75,8 @@ impl Tree {
         };
         let mut builder = Builder::default();
         for event in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = event.map_err(|error| SyntaxError {
-                line: line_of(error.marker().line()),
-                reason: error.info(),
-            })?;
+            let (event, span) =
+                event.map_err(|error| SyntaxError { line: line_of(error.marker().line()), reason: error.info() })?;
             if builder.take(event, line_of(span.start.line()))? == Next::Stop {
                 break;
             }

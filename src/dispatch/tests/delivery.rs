@@ -182,11 +182,27 @@ async fn an_integration_that_panics_fails_once_and_is_tried_at_the_next_tick() {
 #[tokio::test(start_paused = true)]
 async fn one_flush_is_one_query_of_the_log() {
     let w = World::new(Setup::new(0.0, 60.0, 3600.0));
+    let before = w.metric("nflog_queries_total");
     w.fire(&["a"]);
     w.at(1.0).await;
-    let before = w.metric("nflog_queries_total");
+    assert_eq!(w.metric("nflog_queries_total") - before, 1);
     w.fire(&["b"]);
     w.at(61.0).await;
     assert_eq!(w.hook(0).taken()[1], "60.0 new alerts added: a b");
-    assert_eq!(w.metric("nflog_queries_total") - before, 1);
+    assert_eq!(w.metric("nflog_queries_total") - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_a_receiver_never_takes_is_given_up_after_five_days() {
+    const HOUR: f64 = 3600.0;
+    let w = World::new(Setup::new(0.0, HOUR, 1e9));
+    w.hook(0).script(std::iter::repeat_n(Answer::Status(404), 1000));
+    w.fire(&["a"]);
+    w.at(1.5 * HOUR).await;
+    w.resolve(&["a"]);
+    w.at(119.0 * HOUR).await;
+    assert_eq!(w.groups(), 1);
+    w.at(130.0 * HOUR).await;
+    assert_eq!(w.groups(), 0);
+    assert_eq!(w.metric("limit_reached_total{limit=\"untold_resolution_age\"}"), 1);
 }

@@ -60,6 +60,21 @@ async fn an_end_that_comes_after_a_restart_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_forgot_its_alerts_takes_the_rhythm_from_the_log() {
+    let w = World::new(Setup::new(1.0, 10.0, 3600.0));
+    w.fire(&["a"]);
+    w.at(24.0).await;
+    let w = w.restarted_without_alerts().await;
+    w.at(25.0).await;
+    w.fire(&["a", "b"]);
+    w.at(40.0).await;
+    assert_eq!(w.hook(0).taken(), ["1.0 first notification: a", "31.0 new alerts added: a b"]);
+    w.resolve(&["a", "b"]);
+    w.at(50.0).await;
+    assert_eq!(w.hook(0).taken()[2], "41.0 all alerts resolved:  / a b");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reload_does_not_touch_a_request_under_way() {
     let setup = Setup::new(0.0, 1.0, 3600.0);
     let mut w = World::new(setup.clone());

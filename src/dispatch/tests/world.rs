@@ -281,9 +281,18 @@ impl World {
 
     /// A new process over the same disk: alerts, log and silences are kept, everything else is not.
     pub async fn restarted(self) -> Self {
-        self.dispatcher.shutdown(Duration::ZERO).await;
         let alerts = Arc::new(Alerts::new(config()));
         alerts.restore(self.alerts.snapshot().iter().map(|entry| entry.alert()), self.clock.now());
+        self.restarted_with(alerts).await
+    }
+
+    /// A new process over a disk that Alertmanager wrote: it keeps no alerts.
+    pub async fn restarted_without_alerts(self) -> Self {
+        self.restarted_with(Arc::new(Alerts::new(config()))).await
+    }
+
+    async fn restarted_with(self, alerts: Arc<Alerts>) -> Self {
+        self.dispatcher.shutdown(Duration::ZERO).await;
         Self::assemble(
             self.setup,
             self.clock,

@@ -94,7 +94,8 @@ mod tests {
         ];
         let names = der(SEQUENCE, &names.each_ref().map(Vec::as_slice));
         let other = der(SEQUENCE, &[&der(OBJECT_ID, &[&[0x55, 0x1D, 0x0F]]), &der(OCTETS, &[b"x"])]);
-        let wanted = der(SEQUENCE, &[&der(OBJECT_ID, &[&SUBJECT_ALT_NAME]), &der(0x01, &[&[0xFF]]), &der(OCTETS, &[&names])]);
+        let wanted =
+            der(SEQUENCE, &[&der(OBJECT_ID, &[&SUBJECT_ALT_NAME]), &der(0x01, &[&[0xFF]]), &der(OCTETS, &[&names])]);
         let extensions = der(EXTENSIONS, &[&der(SEQUENCE, &[&other, &wanted])]);
         let certificate = der(SEQUENCE, &[&der(SEQUENCE, &[&der(0x02, &[&[1]]), &extensions])]);
         assert_eq!(alternative_names(&certificate), ["a@b.example", "host.example", "spiffe://x/y", "10.0.0.1", "::1"]);

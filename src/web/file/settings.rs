@@ -233,7 +233,9 @@ fn check_users(users: BTreeMap<String, Option<String>>) -> Result<BTreeMap<Strin
         let hash = hash.unwrap_or_default();
         match bcrypt::HashParts::from_str(&hash) {
             Ok(_) => Ok((name, hash)),
-            Err(_) => Err(WebFileError::setting(format!("basic_auth_users: the password of {name:?} is no bcrypt hash"))),
+            Err(_) => {
+                Err(WebFileError::setting(format!("basic_auth_users: the password of {name:?} is no bcrypt hash")))
+            }
         }
     };
     users.into_iter().map(check).collect()
@@ -291,7 +293,10 @@ mod tests {
             (format!("tls_server_config: {{{both}, client_auth_type: x}}"), "Invalid ClientAuth: x"),
             (format!("tls_server_config: {{{both}, client_ca_file: x}}"), "without a Client Auth Policy"),
             ("http_server_config: {headers: {X-Foo: a}}".into(), "HTTP header \"X-Foo\" can not be configured"),
-            ("http_server_config: {headers: {X-Frame-Options: a}}".into(), "Expected one of: [\"deny\" \"sameorigin\"], but got: \"a\""),
+            (
+                "http_server_config: {headers: {X-Frame-Options: a}}".into(),
+                "Expected one of: [\"deny\" \"sameorigin\"], but got: \"a\"",
+            ),
             ("basic_auth_users: {u: plain}".into(), "no bcrypt hash"),
             ("rate_limit: {interval: x}".into(), "rate_limit.interval"),
         ] {

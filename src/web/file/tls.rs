@@ -54,11 +54,15 @@ impl Acceptor {
     pub fn current(&self) -> Result<Arc<ServerConfig>, WebFileError> {
         let settings = self.file.current()?;
         let tls = settings.tls.as_ref();
-        let tls = tls.ok_or_else(|| WebFileError::setting("the web configuration file asks for TLS no more; restart to serve without"))?;
+        let tls = tls.ok_or_else(|| {
+            WebFileError::setting("the web configuration file asks for TLS no more; restart to serve without")
+        })?;
         let stamps = tls.files().map(Stamp::of).collect::<Result<Vec<_>, _>>()?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         match &*built {
-            Some(known) if Arc::ptr_eq(&known.settings, &settings) && known.stamps == stamps => Ok(Arc::clone(&known.config)),
+            Some(known) if Arc::ptr_eq(&known.settings, &settings) && known.stamps == stamps => {
+                Ok(Arc::clone(&known.config))
+            }
             _ => {
                 let config = Arc::new(tls.build(self.http2)?);
                 *built = Some(Built { settings: Arc::clone(&settings), stamps, config: Arc::clone(&config) });
@@ -110,7 +114,8 @@ impl TlsSettings {
             .with_single_cert(chain, key)
             .map_err(|error| WebFileError::setting(format!("cert_file and key_file: {error}")))?;
         config.ignore_client_order = self.prefer_server_order;
-        config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+        config.alpn_protocols =
+            if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
         Ok(config)
     }
 
@@ -133,13 +138,16 @@ impl TlsSettings {
         if !self.cipher_suites.is_empty() {
             // As in Go, the list says nothing about TLS 1.3.
             let place = |name: &str| self.cipher_suites.iter().position(|wanted| wanted == name);
-            provider.cipher_suites.retain(|suite| suite.tls13().is_some() || suite.suite().as_str().is_some_and(|name| place(name).is_some()));
+            provider.cipher_suites.retain(|suite| {
+                suite.tls13().is_some() || suite.suite().as_str().is_some_and(|name| place(name).is_some())
+            });
             provider.cipher_suites.sort_by_key(|suite| suite.suite().as_str().and_then(place));
         }
         if !self.curves.is_empty() {
             let mut groups = Vec::new();
             for curve in &self.curves {
-                let name = name_of_curve(curve).ok_or_else(|| WebFileError::setting(format!("unknown curve: {curve}")))?;
+                let name =
+                    name_of_curve(curve).ok_or_else(|| WebFileError::setting(format!("unknown curve: {curve}")))?;
                 groups.extend(provider.kx_groups.iter().filter(|group| group.name().as_str() == Some(name)));
             }
             if groups.is_empty() {
@@ -163,7 +171,12 @@ impl TlsSettings {
             }
             _ => None,
         };
-        Ok(Some(Arc::new(ClientCheck { chain, mandatory, provider: Arc::clone(provider), sans: self.allowed_sans.clone() })))
+        Ok(Some(Arc::new(ClientCheck {
+            chain,
+            mandatory,
+            provider: Arc::clone(provider),
+            sans: self.allowed_sans.clone(),
+        })))
     }
 
     /// Who may vouch for clients: those given, else those that the system trusts.
@@ -172,7 +185,9 @@ impl TlsSettings {
         match &self.client_ca {
             Some(pem) => {
                 for certificate in pem.certificates("client_ca_file")? {
-                    roots.add(certificate).map_err(|error| WebFileError::setting(format!("client_ca_file: {error}")))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|error| WebFileError::setting(format!("client_ca_file: {error}")))?;
                 }
             }
             None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
@@ -272,7 +287,9 @@ mod tests {
 
     #[test]
     fn cipher_suites_restrict_tls_1_2_only() {
-        let provider = provider("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]").unwrap();
+        let provider =
+            provider("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]")
+                .unwrap();
         let old: Vec<_> = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none()).collect();
         assert_eq!((old.len(), provider.cipher_suites.len()), (1, 4));
     }

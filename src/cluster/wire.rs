@@ -1,0 +1,308 @@
+//! What nodes say to each other.
+//!
+//! A *message* is one byte of kind and a body (bincode). Packets and frames carry one message each:
+//! ```text
+//! packet  magic 2 | version 1 | flags 1 | cluster id 8 | body      body = instance 8 | number 8 | message
+//! frame   length 4 | body                                          body = message
+//! stream  starts with a preface in each direction: magic 2 | version min 1 | max 1 | flags 1 | cluster id 8 | random 16
+//! ```
+//! With a secret, `body` is sealed (see `seal`). The cluster id is a hash of the label. Versions: each side names
+//! the lowest and the highest that it speaks, and both use the highest common one. A message of an unknown kind is
+//! ignored, a body may be longer than known, a delta of an unknown kind of records is passed on: so nodes of
+//! neighbouring releases live in one cluster.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use foca::{Incarnation, Member, State};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Kind,
+    codec::{Blob, CodecError, decode, encode},
+    digest::{Digest, Root},
+    identity::Identity,
+};
+
+pub(super) const MAGIC: [u8; 2] = [0xCA, 0x52];
+/// Versions of the protocol that are spoken here.
+pub(super) const VERSION_MIN: u8 = 1;
+pub(super) const VERSION_MAX: u8 = 1;
+pub(super) const FLAG_SEALED: u8 = 1;
+
+/// A whole datagram.
+pub(super) const PACKET_BYTES_MAX: usize = 1400;
+pub(super) const PACKET_HEAD_BYTES: usize = 12;
+/// Instance, number and kind.
+pub(super) const BODY_HEAD_BYTES: usize = 17;
+/// Seal: nonce and tag.
+pub(super) const SEAL_BYTES: usize = 24 + 16;
+/// What foca may use.
+pub(super) const SWIM_BYTES_MAX: usize = PACKET_BYTES_MAX - PACKET_HEAD_BYTES - BODY_HEAD_BYTES - SEAL_BYTES;
+/// A delta that may be gossiped: it has to fit beside a header with two long names.
+pub(super) const GOSSIP_BYTES_MAX: usize = 900;
+/// The body of a message that goes over UDP.
+pub(super) const UDP_MESSAGE_BYTES_MAX: usize = SWIM_BYTES_MAX;
+
+pub(super) type ClusterId = [u8; 8];
+
+pub(super) fn cluster_id(label: &str) -> ClusterId {
+    let hash = Sha256::digest([b"carillon cluster ", label.as_bytes()].concat());
+    let mut id = ClusterId::default();
+    id.copy_from_slice(&hash[..8]);
+    id
+}
+
+/// Unix time in nanoseconds.
+pub(super) type Wall = i64;
+
+/// One message; unknown kinds are [`Message::Unknown`].
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    /// A packet of foca.
+    Swim(Bytes),
+    Call(Call),
+    Answer(Answer),
+    Tell(Tell),
+    Ack(Ack),
+    Deltas(Deltas),
+    Compare(Compare),
+    Compared(Compared),
+    Leaving(Leaving),
+    Hello(Box<Hello>),
+    Refused(Refused),
+    Digests(Digests),
+    Records(Records),
+    Done,
+    Unknown(u8),
+}
+
+/// A question.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Call {
+    pub from: String,
+    pub nonce: u64,
+    pub payload: Blob,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub from: String,
+    pub nonce: u64,
+    pub wall: Wall,
+    pub payload: Option<Blob>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Tell {
+    pub from: String,
+    pub nonce: u64,
+    pub payload: Blob,
+}
+
+/// Which deltas of `origin` the node `from` holds: all up to `upto`, and beyond it those whose bits are set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Ack {
+    pub from: String,
+    pub origin: u64,
+    pub upto: u64,
+    pub bits: Vec<u64>,
+}
+
+/// A changed record on its way, as gossiped and as kept for resending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Delta {
+    /// Instance of the node it started from.
+    pub origin: u64,
+    /// Rises by one with each delta of the origin.
+    pub number: u64,
+    pub kind: Kind,
+    /// Hash of the record's key.
+    pub key: u64,
+    /// Of two deltas of one key the higher replaces the lower.
+    pub version: u64,
+    pub record: Blob,
+}
+
+/// Deltas of one origin over TCP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Deltas {
+    pub origin: u64,
+    /// Everything below is settled: acknowledged, replaced, or part of exchanged state.
+    pub low: u64,
+    pub deltas: Vec<Delta>,
+}
+
+/// Is your state what mine is?
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Compare {
+    pub from: String,
+    pub nonce: u64,
+    pub roots: Vec<(Kind, Root)>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Compared {
+    pub from: String,
+    pub nonce: u64,
+    pub wall: Wall,
+    pub same: bool,
+}
+
+/// A node goes, in good order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Leaving {
+    pub identity: Identity,
+    pub incarnation: Incarnation,
+}
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Purpose {
+    /// Messages, back and forth, for as long as there are any.
+    Talk,
+    /// One exchange of members and state.
+    Exchange,
+    /// Only this greeting.
+    Probe,
+}
+
+/// The first frame in each direction.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Hello {
+    pub purpose: Purpose,
+    pub identity: Identity,
+    pub incarnation: Incarnation,
+    /// Random for each start of a process.
+    pub instance: u64,
+    /// How long the process has been up: of two nodes of one name the older one stays.
+    pub age_ms: u64,
+    pub wall: Wall,
+    pub version: String,
+    pub kinds: Vec<Kind>,
+    /// Number of the newest delta, taken before any digest of this exchange.
+    pub newest: u64,
+    pub members: Vec<WireMember>,
+    /// The sender thinks that the receiver is suspect or down, in this incarnation.
+    pub settled: bool,
+}
+
+/// A member as foca knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WireMember {
+    pub identity: Identity,
+    pub incarnation: Incarnation,
+    pub state: WireState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum WireState {
+    Alive,
+    Suspect,
+    Down,
+    /// Down, in good order.
+    Left,
+}
+
+impl WireMember {
+    pub fn into_foca(self) -> Member<Identity> {
+        let state = match self.state {
+            WireState::Alive => State::Alive,
+            WireState::Suspect => State::Suspect,
+            WireState::Down | WireState::Left => State::Down,
+        };
+        Member::new(self.identity, self.incarnation, state)
+    }
+}
+
+/// Why a greeting is not answered with one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Refused {
+    /// You are me.
+    Yourself,
+    /// Another live node has your name, at this address.
+    NameTaken { address: SocketAddr },
+    /// I go, or was refused myself.
+    NotAMember,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Digests {
+    pub digests: Vec<(Kind, Digest)>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Records {
+    pub kind: Kind,
+    pub records: Vec<Blob>,
+}
+
+/// A table of kinds: numbers stay for ever.
+macro_rules! kinds {
+    ($($number:literal $name:ident),* $(,)?) => {
+        impl Message {
+            /// Kind and body.
+            pub fn encode(&self) -> Vec<u8> {
+                let (kind, body) = match self {
+                    Message::Swim(bytes) => (1, bytes.to_vec()),
+                    Message::Done => (2, Vec::new()),
+                    $(Message::$name(message) => ($number, encode(message)),)*
+                    Message::Unknown(kind) => (*kind, Vec::new()),
+                };
+                let mut out = Vec::with_capacity(body.len() + 1);
+                out.push(kind);
+                out.extend_from_slice(&body);
+                out
+            }
+
+            /// # Errors
+            /// A body that is none of its kind.
+            pub fn decode(bytes: &Bytes) -> Result<Message, CodecError> {
+                let Some(kind) = bytes.first() else { return Ok(Message::Unknown(0)) };
+                let body = bytes.slice(1..);
+                Ok(match kind {
+                    1 => Message::Swim(body),
+                    2 => Message::Done,
+                    $($number => Message::$name(decode(&body)?),)*
+                    other => Message::Unknown(*other),
+                })
+            }
+        }
+    };
+}
+
+kinds! {
+    3 Call, 4 Answer, 5 Tell, 6 Ack, 7 Deltas, 8 Compare, 9 Compared, 10 Leaving, 11 Hello, 12 Refused, 13 Digests,
+    14 Records,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Message::decode(&bytes.into());
+        }
+    }
+
+    #[test]
+    fn a_message_of_a_later_version_with_more_fields_is_read() {
+        let mut bytes = Message::Ack(Ack { from: "a".into(), origin: 1, upto: 2, bits: vec![3] }).encode();
+        bytes.extend_from_slice(b"more");
+        assert!(matches!(Message::decode(&bytes.into()), Ok(Message::Ack(Ack { upto: 2, .. }))));
+        assert!(matches!(Message::decode(&vec![200, 1, 2].into()), Ok(Message::Unknown(200))));
+    }
+
+    #[test]
+    fn a_length_that_is_a_lie_costs_no_memory() {
+        // Tell { from: "", nonce: 0, payload: 4 GiB }
+        let mut bytes = vec![5, 0, 0, 252];
+        bytes.extend_from_slice(&u32::MAX.to_le_bytes());
+        assert!(Message::decode(&bytes.into()).is_err());
+    }
+}
