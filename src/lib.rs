@@ -2,6 +2,7 @@
 //! `main` is the server.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod alert;
 pub mod alerts;

@@ -62,6 +62,11 @@ impl Maintenance {
         }));
         let it = Arc::clone(&janitor);
         tasks.spawn(every(options.maintenance_interval, move || Arc::clone(&it).snapshot()));
+        let it = Arc::clone(&janitor);
+        tasks.spawn(every(options.dispatch_maintenance_interval, move || {
+            it.dispatcher.maintain();
+            std::future::ready(())
+        }));
         Maintenance { tasks, janitor }
     }
 

@@ -30,8 +30,6 @@ pub enum ApplyError {
     Templates(#[from] TemplateError),
     #[error("receiver {receiver:?}, {integration}[{index}]: {source}")]
     Receiver { receiver: String, integration: &'static str, index: usize, source: BuildError },
-    #[error("{0} is in the configuration, but this version does not support it yet: remove it")]
-    Unsupported(&'static str),
 }
 
 /// Why a reload failed.
@@ -68,7 +66,7 @@ impl Tools {
     /// Builds templates, receivers in use and inhibition rules, and logs what is odd.
     pub fn plan(&self, loaded: &Loaded) -> Result<Plan, ApplyError> {
         let config = &loaded.config;
-        self.refuse_what_does_not_work(config)?;
+        self.tell_what_does_not_work(config);
         let templates = Arc::new(Templates::load(&config.templates)?.with_clock(self.clock.clone()));
         let context = BuildContext::new(
             Arc::clone(&templates),
@@ -95,15 +93,18 @@ impl Tools {
         Ok(Plan::new(config, inhibitor, templates, integrations))
     }
 
-    fn refuse_what_does_not_work(&self, config: &Config) -> Result<(), ApplyError> {
+    /// Sections that are read and checked, but whose work is not built yet: said at each load.
+    fn tell_what_does_not_work(&self, config: &Config) {
         if config.tracing.is_some() {
-            return Err(ApplyError::Unsupported("tracing"));
+            tracing::error!(component = "tracing", "tracing is not supported by this version: no spans are exported");
         }
-        // Without the feature flag the reference reads the section and does nothing with it.
+        // Without the feature flag the reference reads the section and does nothing with it either.
         if self.event_recorder && config.event_recorder.is_some() {
-            return Err(ApplyError::Unsupported("event_recorder"));
+            tracing::error!(
+                component = "eventrecorder",
+                "the event recorder is not supported by this version: no events are recorded"
+            );
         }
-        Ok(())
     }
 
     fn warn_of_intervals(&self, route: &Route) {

@@ -274,7 +274,7 @@ fn encoded(text: &str, part: Part) -> Result<String, UrlError> {
             out.push(char::from(byte));
         } else {
             // Writing to a String cannot fail.
-            drop(write!(out, "%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     Ok(out)

@@ -147,7 +147,7 @@ impl Engine {
             let route = state.route.clone();
             let is_busy = self.is_busy(group, state);
             let judge =
-                |ready: &Arc<Ready>| (content::terms(&route, ready), self.nflog.entry(&ready.log_key(&group.key)));
+                |ready: &Arc<Ready>| (content::terms(&route, ready), self.nflog.peek(&ready.log_key(&group.key)));
             let judges: Vec<_> = if is_busy { Vec::new() } else { route.integrations.iter().map(judge).collect() };
             let is_owed = |fact: &Fact| {
                 judges.iter().any(|(terms, entry)| owed::keeps(entry.as_deref(), fact, *terms, any_firing))

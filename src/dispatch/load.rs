@@ -156,7 +156,7 @@ impl Engine {
 
     /// When the group was last told, if a receiver still believes that something in it fires.
     fn told_at(&self, group: &Group, route: &RouteInfo) -> Option<Time> {
-        let entries = route.integrations.iter().filter_map(|ready| self.nflog.entry(&ready.log_key(&group.key)));
+        let entries = route.integrations.iter().filter_map(|ready| self.nflog.peek(&ready.log_key(&group.key)));
         entries.filter(|entry| owed::says_firing(entry)).map(|entry| entry.told_at).max()
     }
 
@@ -166,7 +166,7 @@ impl Engine {
         // Nobody remembers whether it was muted by an interval while it fired; its end tells.
         fact.muted = alert.ends_at.is_some_and(|end| route.intervals.muting(end).is_some());
         route.integrations.iter().any(|ready| {
-            let told = self.nflog.entry(&ready.log_key(&group.key));
+            let told = self.nflog.peek(&ready.log_key(&group.key));
             owed::keeps(told.as_deref(), &fact, content::terms(route, ready), false)
         })
     }

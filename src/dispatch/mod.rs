@@ -46,7 +46,6 @@ pub use self::{
     group::{GroupAlert, GroupView},
     members::AlertState,
     plan::Plan,
-    tree::{RouteIndex, Router},
 };
 use crate::{
     alert::{Change, Entry, Fingerprint, Labels},

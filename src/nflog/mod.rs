@@ -144,7 +144,7 @@ impl Nflog {
         found
     }
 
-    /// As [`Nflog::entry`], for a second look within one flush: not counted.
+    /// As [`Nflog::entry`], for bookkeeping and second looks within one flush: not counted.
     #[must_use]
     pub fn peek(&self, key: &LogKey) -> Option<Arc<LogEntry>> {
         self.entries().get(key).cloned()

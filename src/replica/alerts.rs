@@ -9,7 +9,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use prost::{
@@ -186,6 +186,7 @@ pub struct AlertKeeper {
     store: Store,
     outbox: Outbox,
     numbers: Numbers,
+    alerts: Weak<Alerts>,
 }
 
 impl AlertKeeper {
@@ -202,7 +203,7 @@ impl AlertKeeper {
                 entries.iter().map(|entry| given.record(entry)).collect()
             }),
         );
-        AlertKeeper { store, outbox, numbers }
+        AlertKeeper { store, outbox, numbers, alerts: Arc::downgrade(alerts) }
     }
 
     /// Writes what a post or a peer changed, a moment later and in one go with others.
@@ -228,10 +229,14 @@ impl AlertKeeper {
         }
     }
 
-    /// Removes alerts that the alert store has forgotten.
+    /// Removes alerts that the alert store has forgotten; one that has come again meanwhile stays.
     pub fn remove(&self, fingerprints: &[Fingerprint]) {
+        let alerts = self.alerts.upgrade();
+        let is_back =
+            |fingerprint: Fingerprint| alerts.as_ref().is_some_and(|alerts| alerts.get(fingerprint).is_some());
         let mut given = self.numbers.given();
-        let numbers = fingerprints.iter().filter_map(|fingerprint| given.by_alert.remove(fingerprint));
+        let gone = fingerprints.iter().filter(|fingerprint| !is_back(**fingerprint));
+        let numbers = gone.filter_map(|fingerprint| given.by_alert.remove(fingerprint));
         let changes: Vec<_> = numbers.map(|number| (key(number), Value::Deleted)).collect();
         if !changes.is_empty() {
             self.store.write_unwatched(Table::Alerts, changes);
@@ -347,6 +352,10 @@ mod tests {
         node.take_in(&alert("kept", 1000));
         let gone = node.take_in(&alert("gone", 1000));
         node.store.flush().await.unwrap();
+        // Still (or again) in the alert store: it stays.
+        node.keeper.remove(&[gone.fingerprint()]);
+        assert_eq!(start(&disk, 10).picture(10).len(), 2);
+        node.alerts.gc(at(5000), &|entry| entry.fingerprint() != gone.fingerprint());
         node.keeper.remove(&[gone.fingerprint()]);
         node.store.flush().await.unwrap();
         disk.lose_power(|| false);

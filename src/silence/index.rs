@@ -7,11 +7,12 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
 };
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::model::Silence;
+use super::model::{MatcherSets, Silence};
 use crate::alert::{Labels, matcher::Matcher};
 
 /// A silence's place in the order in which they came; never used twice.
@@ -40,11 +41,14 @@ impl Hasher for Identity {
 pub(super) struct Index {
     /// By hash of name and value; each list is sorted. Two pairs with one hash share a list: all that is found
     /// is tried anyway.
-    filed: HashMap<u64, Vec<Slot>, BuildHasherDefault<Identity>>,
+    filed: HashMap<u64, Vec<Filed>, BuildHasherDefault<Identity>>,
     /// Sorted.
-    unfiled: Vec<Slot>,
+    unfiled: Vec<Filed>,
     size: usize,
 }
+
+/// What is tried lies beside its slot: looking each one up elsewhere would cost more than trying it.
+type Filed = (Slot, MatcherSets);
 
 /// Where a silence is filed; empty: among the unfiled.
 pub(super) type Places = Box<[u64]>;
@@ -65,7 +69,7 @@ impl Index {
         let mut places = Vec::new();
         for set in silence.matcher_sets.iter() {
             let Some(found) = self.cheapest(set) else {
-                self.unfiled.push(slot);
+                self.unfiled.push((slot, Arc::clone(&silence.matcher_sets)));
                 return Box::default();
             };
             places.extend(found);
@@ -73,7 +77,7 @@ impl Index {
         places.sort_unstable();
         places.dedup();
         for place in &places {
-            self.filed.entry(*place).or_default().push(slot);
+            self.filed.entry(*place).or_default().push((slot, Arc::clone(&silence.matcher_sets)));
         }
         places.into()
     }
@@ -93,15 +97,15 @@ impl Index {
         }
     }
 
-    /// Slots after `newer_than` whose silence may fit these labels; a slot may come twice.
-    pub fn candidates(&self, labels: &Labels, newer_than: Slot, mut each: impl FnMut(Slot)) {
-        let mut all_newer = |slots: &[Slot]| {
-            let from = slots.partition_point(|slot| *slot <= newer_than);
-            slots.iter().skip(from).for_each(|slot| each(*slot));
+    /// Slots after `newer_than` whose silence may fit these labels, with its matchers; one may come twice.
+    pub fn candidates(&self, labels: &Labels, newer_than: Slot, mut each: impl FnMut(Slot, &MatcherSets)) {
+        let mut all_newer = |filed: &[Filed]| {
+            let from = filed.partition_point(|(slot, _)| *slot <= newer_than);
+            filed.iter().skip(from).for_each(|(slot, sets)| each(*slot, sets));
         };
         for (name, value) in labels.iter() {
-            if let Some(slots) = self.filed.get(&place_of(name, value)) {
-                all_newer(slots);
+            if let Some(filed) = self.filed.get(&place_of(name, value)) {
+                all_newer(filed);
             }
         }
         all_newer(&self.unfiled);
@@ -127,11 +131,11 @@ impl Index {
     }
 }
 
-fn remove_sorted(slots: &mut Vec<Slot>, slot: Slot) {
-    if let Ok(at) = slots.binary_search(&slot) {
-        slots.remove(at);
+fn remove_sorted(filed: &mut Vec<Filed>, slot: Slot) {
+    if let Ok(at) = filed.binary_search_by_key(&slot, |(slot, _)| *slot) {
+        filed.remove(at);
     }
-    if slots.len() * 4 < slots.capacity() {
-        slots.shrink_to_fit();
+    if filed.len() * 4 < filed.capacity() {
+        filed.shrink_to_fit();
     }
 }

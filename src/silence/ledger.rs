@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     index::{Index, Places, Slot},
-    model::{Silence, SilenceId},
+    model::{MatcherSets, Silence, SilenceId, fits},
 };
 use crate::{
     alert::{Fingerprint, Labels},
@@ -214,20 +214,17 @@ impl Ledger {
             None => Vec::new(),
         };
         let before = work.scanned;
-        let mut attempt = |slot: Slot, entry: &Entry| {
+        let mut attempt = |slot: Slot, sets: &MatcherSets| {
             work.scanned += 1;
-            if entry.places.is_some() && entry.silence.matches(labels) && !fitting.contains(&slot) {
+            if fits(sets, labels) && !fitting.contains(&slot) {
                 fitting.push(slot);
             }
         };
         if self.last_slot - up_to <= SCAN_MAX {
-            self.records.range(up_to + 1..).for_each(|(slot, entry)| attempt(*slot, entry));
+            let newer = self.records.range(up_to + 1..).filter(|(_, entry)| entry.places.is_some());
+            newer.for_each(|(slot, entry)| attempt(*slot, &entry.silence.matcher_sets));
         } else {
-            self.index.candidates(labels, up_to, |slot| {
-                if let Some(entry) = self.records.get(&slot) {
-                    attempt(slot, entry);
-                }
-            });
+            self.index.candidates(labels, up_to, attempt);
         }
         work.skipped += (self.index.len() as u64).saturating_sub(work.scanned - before);
         self.known.insert(alert, Known { up_to: self.last_slot, slots: fitting.into() });

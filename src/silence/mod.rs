@@ -19,7 +19,7 @@ use std::{
 pub use ledger::Counts;
 use ledger::{Ledger, Work};
 use model::{Checked, Refusal};
-pub use model::{Draft, InvalidSilence, MatcherText, Silence, SilenceId, State};
+pub use model::{Draft, InvalidSilence, MatcherSets, MatcherText, Silence, SilenceId, State};
 use wire::MeshSilence;
 
 use crate::{

@@ -82,12 +82,20 @@ pub(super) struct Foreign {
     pub receiver_sets: Vec<Vec<MatcherText>>,
 }
 
+/// What a silence silences: whatever fits all matchers of any of these sets.
+pub type MatcherSets = Arc<[Box<[Matcher]>]>;
+
+/// Whether an alert of these labels is meant.
+pub(super) fn fits(sets: &MatcherSets, labels: &Labels) -> bool {
+    sets.iter().any(|set| set.iter().all(|matcher| matcher.matches(labels)))
+}
+
 /// A silence. Values are never changed: an edit makes a new one under the same id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Silence {
     pub id: SilenceId,
-    /// It silences what fits any of these; API v2 makes and shows one. Matchers are in the order given.
-    pub matcher_sets: Arc<[Box<[Matcher]>]>,
+    /// API v2 makes and shows one set. Matchers are in the order given.
+    pub matcher_sets: MatcherSets,
     pub starts_at: Time,
     pub ends_at: Time,
     pub updated_at: Time,
@@ -120,7 +128,7 @@ impl Silence {
 
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.matcher_sets.iter().any(|set| set.iter().all(|matcher| matcher.matches(labels)))
+        fits(&self.matcher_sets, labels)
     }
 
     /// The matchers, if there is one set of them; `None` cannot be shown by API v2.
