@@ -98,6 +98,10 @@ impl Janitor {
         for fingerprint in gone {
             inhibitor.forget(fingerprint);
             self.silences.forget(fingerprint);
+            // Posted again in this very moment: its new entry must not be forgotten with the old one.
+            if let Some(entry) = self.alerts.get(fingerprint) {
+                inhibitor.observe(&entry);
+            }
         }
     }
 
