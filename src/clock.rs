@@ -5,7 +5,13 @@
 //! simulation can own them: under tokio's paused time [`Clock::simulated`] advances with the timers.
 //! Sleeping is `tokio::time`'s business, everywhere.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
@@ -15,7 +21,29 @@ pub type Time = DateTime<Utc>;
 
 /// A handle to the wall and monotonic clocks of this process, or of one simulated node.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    correction: Option<Correction>,
+}
+
+/// What is added to the wall clock, in nanoseconds, so that the nodes of a cluster judge deadlines alike. Clones
+/// are the same correction.
+#[derive(Clone, Debug, Default)]
+pub struct Correction(Arc<AtomicI64>);
+
+impl Correction {
+    /// Beyond about 292 years it stays as it was.
+    pub fn set(&self, correction: TimeDelta) {
+        if let Some(nanos) = correction.num_nanoseconds() {
+            self.0.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    #[must_use]
+    pub fn get(&self) -> TimeDelta {
+        TimeDelta::nanoseconds(self.0.load(Ordering::Relaxed))
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -31,23 +59,33 @@ impl Clock {
     /// The clocks of the machine.
     #[must_use]
     pub fn system() -> Self {
-        Clock(Source::System)
+        Clock { source: Source::System, correction: None }
+    }
+
+    /// This clock, with its wall time corrected from now on as `correction` says.
+    #[must_use]
+    pub fn corrected(self, correction: Correction) -> Self {
+        Clock { correction: Some(correction), ..self }
     }
 
     /// A wall clock that stands at `start` now and moves with tokio's timers.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the clock module is where clocks are read")]
     pub fn simulated(start: Time) -> Self {
-        Clock(Source::Virtual { origin: Instant::now(), start })
+        Clock { source: Source::Virtual { origin: Instant::now(), start }, correction: None }
     }
 
     /// Wall time now.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the clock module is where clocks are read")]
     pub fn now(&self) -> Time {
-        match &self.0 {
+        let own = match &self.source {
             Source::System => Utc::now(),
             Source::Virtual { origin, start } => *start + delta(Instant::now().saturating_duration_since(*origin)),
+        };
+        match &self.correction {
+            Some(correction) => own.checked_add_signed(correction.get()).unwrap_or(own),
+            None => own,
         }
     }
 

@@ -1,9 +1,15 @@
 //! Label sets: sorted names with values, in one block of text.
 //!
-//! A node holds hundreds of thousands of these, so a set is two allocations whatever its size,
-//! and cloning it copies no text.
+//! A node holds hundreds of thousands of these, so a set is one allocation whatever its size, beside names that
+//! alerts of one kind share, and cloning it copies no text.
 
-use std::{cmp::Ordering, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 /// FNV-1a over the sorted labels, as Prometheus computes it; the identity of an alert.
 /// Printed as 16 lower-case hex digits.
@@ -22,38 +28,128 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// Something for each of many alerts.
+pub type FingerprintMap<T> = HashMap<Fingerprint, T, BuildHasherDefault<FingerprintHasher>>;
+
+/// Fingerprints are hashes already. One multiplication spreads them over the bits that the map looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FingerprintHasher(u64);
+
+impl Hasher for FingerprintHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+    }
+}
+
 /// A set of labels or annotations: unique names in byte order, each with a value.
 ///
 /// The type keeps empty values; whoever takes labels from outside drops them (annotations keep theirs).
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Labels {
-    /// name, value, name, value … without separators.
-    text: Arc<str>,
-    /// End of each piece of `text`: two for a label.
-    ends: Arc<[u32]>,
+    names: Arc<Names>,
+    /// Where each value ends, then the values without separators; empty without labels. The ends are in the
+    /// same text to save an allocation: digits to the base of 128, which all are characters of one byte, as
+    /// many for each as the first character says.
+    values: Arc<str>,
 }
 
-impl Default for Labels {
-    fn default() -> Self {
-        Labels { text: Arc::from(""), ends: Arc::from([]) }
+/// The names of a set, which thousands of alerts have in common.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Names {
+    text: Box<str>,
+    /// End of each name in `text`.
+    ends: Box<[u32]>,
+}
+
+impl Names {
+    pub(super) fn of<N: AsRef<str>, V>(pairs: &[(N, V)]) -> Self {
+        let mut text = String::with_capacity(pairs.iter().map(|(name, _)| name.as_ref().len()).sum());
+        let mut ends = Vec::with_capacity(pairs.len());
+        for (name, _) in pairs {
+            text.push_str(name.as_ref());
+            // Texts over 4 GiB cannot arrive: bodies are far smaller.
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        Names { text: text.into(), ends: ends.into() }
     }
+
+    pub(super) fn are_of<N: AsRef<str>, V>(&self, pairs: &[(N, V)]) -> bool {
+        self.ends.len() == pairs.len()
+            && pairs.iter().enumerate().all(|(index, (name, _))| self.get(index) == name.as_ref())
+    }
+
+    /// A number that tells sets of names apart, mostly.
+    pub(super) fn sketch_of<N: AsRef<str>, V>(pairs: &[(N, V)]) -> u64 {
+        let mix = |hash: u64, part: usize| (hash ^ part as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        pairs.iter().fold(pairs.len() as u64, |hash, (name, _)| {
+            let name = name.as_ref();
+            let [first, last] = [name.bytes().next(), name.bytes().next_back()].map(|byte| byte.map_or(0, usize::from));
+            mix(mix(hash, name.len()), first << 8 | last)
+        })
+    }
+
+    fn get(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.text[start..self.ends[index] as usize]
+    }
+}
+
+/// Appends the values of these pairs in the form of [`Labels::values`].
+fn push_values<N, V: AsRef<str>>(pairs: &[(N, V)], out: &mut String) {
+    if pairs.is_empty() {
+        return;
+    }
+    let size: usize = pairs.iter().map(|(_, value)| value.as_ref().len()).sum();
+    let digits = (1..5u8).find(|digits| size >> (7 * digits) == 0).unwrap_or(5);
+    out.reserve(1 + pairs.len() * usize::from(digits) + size);
+    out.push(char::from(digits));
+    let mut end = 0;
+    for (_, value) in pairs {
+        end += value.as_ref().len();
+        for digit in (0..digits).rev() {
+            out.push(char::from(u8::try_from((end >> (7 * digit)) & 0x7F).unwrap_or(0)));
+        }
+    }
+    pairs.iter().for_each(|(_, value)| out.push_str(value.as_ref()));
 }
 
 impl Labels {
     /// From pairs that are sorted by name without repetition (checked in debug builds).
     pub fn from_sorted<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Self {
-        debug_assert!(pairs.windows(2).all(|w| w[0].0.as_ref() < w[1].0.as_ref()), "pairs must be sorted and unique");
-        let size = pairs.iter().map(|(n, v)| n.as_ref().len() + v.as_ref().len()).sum();
-        let mut text = String::with_capacity(size);
-        let mut ends = Vec::with_capacity(2 * pairs.len());
-        for (name, value) in pairs {
-            for piece in [name.as_ref(), value.as_ref()] {
-                text.push_str(piece);
-                // Texts over 4 GiB cannot arrive: bodies are far smaller.
-                ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
-            }
+        if pairs.is_empty() {
+            return Labels::default();
         }
-        Labels { text: text.into(), ends: ends.into() }
+        Self::with_names(Arc::new(Names::of(pairs)), pairs, &mut String::new())
+    }
+
+    /// As [`Labels::from_sorted`], with names that the caller knows to be those of the pairs. `scratch` is any
+    /// string, to work in.
+    pub(super) fn with_names<N: AsRef<str>, V: AsRef<str>>(
+        names: Arc<Names>,
+        pairs: &[(N, V)],
+        scratch: &mut String,
+    ) -> Self {
+        debug_assert!(pairs.windows(2).all(|w| w[0].0.as_ref() < w[1].0.as_ref()), "pairs must be sorted and unique");
+        debug_assert!(names.are_of(pairs), "names must be those of the pairs");
+        scratch.clear();
+        push_values(pairs, scratch);
+        Labels { names, values: Arc::from(&**scratch) }
+    }
+
+    /// The same set, with these names in place of its own equal ones.
+    pub(super) fn renamed(&self, names: Arc<Names>) -> Labels {
+        debug_assert_eq!(names, self.names);
+        Labels { names, values: Arc::clone(&self.values) }
     }
 
     /// From pairs in any order; of a repeated name the last value stays, as in a JSON object.
@@ -65,17 +161,22 @@ impl Labels {
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len() / 2
+        self.names.ends.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
-    fn piece(&self, index: usize) -> &str {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.text[start..self.ends[index] as usize]
+    fn value(&self, index: usize) -> &str {
+        let digits = usize::from(self.values.as_bytes()[0]);
+        let end = |index: usize| {
+            let place = &self.values.as_bytes()[1 + index * digits..][..digits];
+            place.iter().fold(0, |end, digit| end << 7 | usize::from(*digit))
+        };
+        let start = if index == 0 { 0 } else { end(index - 1) };
+        &self.values[1 + self.len() * digits..][start..end(index)]
     }
 
     /// The value of `name`, if the set has it.
@@ -84,10 +185,10 @@ impl Labels {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            match self.piece(2 * middle).cmp(name) {
+            match self.names.get(middle).cmp(name) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
-                Ordering::Equal => return Some(self.piece(2 * middle + 1)),
+                Ordering::Equal => return Some(self.value(middle)),
             }
         }
         None
@@ -95,7 +196,7 @@ impl Labels {
 
     /// Name and value in order of names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        (0..self.len()).map(|i| (self.piece(2 * i), self.piece(2 * i + 1)))
+        (0..self.len()).map(|i| (self.names.get(i), self.value(i)))
     }
 
     /// The labels whose name `keep` accepts.
@@ -207,6 +308,18 @@ mod tests {
     fn a_value_is_found_by_name() {
         let set = labels(&[("alertname", "x"), ("job", ""), ("zone", "ü")]);
         assert_eq!((set.get("zone"), set.get("job"), set.get("none")), (Some("ü"), Some(""), None));
+    }
+
+    #[test]
+    fn a_set_of_any_size_gives_back_what_was_put_in() {
+        for size in [0, 1, 127, 128, 200, 16_383, 16_384, 3_000_000] {
+            let long = "ü".repeat(size / 2) + &"x".repeat(size % 2);
+            let pairs = [("a", "1"), ("b", &*long), ("c", ""), ("d", "2")];
+            let set = Labels::from_sorted(&pairs);
+            assert!(set.equals(&pairs) && set.iter().eq(pairs), "{size}");
+            assert_eq!(set.get("b"), Some(&*long));
+        }
+        assert!(Labels::default().is_empty() && Labels::default() == labels(&[]));
     }
 
     #[test]

@@ -85,8 +85,8 @@ pub fn change_between(old: &Alert, new: &Alert, now: Time) -> Change {
 #[must_use]
 pub fn accept(posted: &Posted<'_>, period: u64, now: Time, texts: &mut Interner) -> Alert {
     Alert {
-        labels: Labels::from_sorted(&posted.labels),
-        annotations: Labels::from_sorted(&posted.annotations),
+        labels: texts.labels(&posted.labels),
+        annotations: texts.labels(&posted.annotations),
         generator_url: texts.share(&posted.generator_url),
         starts_at: posted.starts_at,
         ends_at: Some(posted.ends_at),
@@ -152,7 +152,7 @@ fn merged_times(alert: &Alert, posted: &Posted<'_>, was_over: bool, is_over: boo
 fn take_text(alert: &mut Alert, posted: &Posted<'_>, texts: &mut Interner) -> bool {
     let annotations_differ = !alert.annotations.equals(&posted.annotations);
     if annotations_differ {
-        alert.annotations = Labels::from_sorted(&posted.annotations);
+        alert.annotations = texts.labels(&posted.annotations);
     }
     let url_differs = *alert.generator_url != *posted.generator_url;
     if url_differs {

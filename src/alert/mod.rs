@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use intern::Interner;
-pub use labels::{Fingerprint, Labels, fingerprint_of, sort_pairs};
+pub use labels::{Fingerprint, FingerprintMap, Labels, fingerprint_of, sort_pairs};
 pub use merge::{Change, absorb, accept, change_between, merge};
 
 use crate::clock::Time;
@@ -97,7 +97,13 @@ pub struct Entry {
 impl Entry {
     #[must_use]
     pub fn new(alert: Alert) -> Self {
-        Entry { fingerprint: alert.fingerprint(), labels: alert.labels.clone(), alert: Mutex::new(alert) }
+        Entry::known(alert.fingerprint(), alert)
+    }
+
+    /// Of an alert whose fingerprint has been computed already.
+    #[must_use]
+    pub fn known(fingerprint: Fingerprint, alert: Alert) -> Self {
+        Entry { fingerprint, labels: alert.labels.clone(), alert: Mutex::new(alert) }
     }
 
     #[must_use]

@@ -12,15 +12,15 @@ mod limit;
 mod tombs;
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
 use self::{limit::Limiter, tombs::Tombs};
 use crate::{
-    alert::{Alert, Change, Entry, Fingerprint, Interner, Posted, absorb, accept, change_between, merge},
+    alert::{
+        Alert, Change, Entry, Fingerprint, FingerprintMap, Interner, Posted, absorb, accept, change_between, merge,
+    },
     clock::{Time, delta},
 };
 
@@ -58,7 +58,7 @@ pub struct Alerts {
 
 #[derive(Debug)]
 struct Inner {
-    slots: HashMap<Fingerprint, Slot, BuildHasherDefault<FingerprintHasher>>,
+    slots: FingerprintMap<Slot>,
     limiter: Limiter,
     tombs: Tombs,
     texts: Interner,
@@ -86,7 +86,7 @@ impl Alerts {
     #[must_use]
     pub fn new(config: AlertsConfig) -> Self {
         let inner = Inner {
-            slots: HashMap::default(),
+            slots: FingerprintMap::default(),
             limiter: Limiter::new(config.per_alertname_limit),
             tombs: Tombs::default(),
             texts: Interner::default(),
@@ -191,7 +191,8 @@ impl Inner {
         }
         let Some(slot) = self.slots.get_mut(&posted.fingerprint) else {
             let period = self.tombs.period_for(posted.fingerprint, posted.ends_at > now);
-            let entry = Arc::new(Entry::new(accept(posted, period, now, &mut self.texts)));
+            let alert = accept(posted, period, now, &mut self.texts);
+            let entry = Arc::new(Entry::known(posted.fingerprint, alert));
             self.add(Arc::clone(&entry), Ended::of(posted, now));
             outcome.changes.push((entry, Change::New));
             return;
@@ -204,8 +205,7 @@ impl Inner {
 
     fn insert(&mut self, alert: &Alert, now: Time) -> Option<(Arc<Entry>, Change)> {
         let Some(slot) = self.slots.get(&alert.fingerprint()) else {
-            let alert = Alert { generator_url: self.texts.share(&alert.generator_url), ..alert.clone() };
-            let entry = Arc::new(Entry::new(alert));
+            let entry = Arc::new(Entry::new(self.shared(alert)));
             self.limiter.count(&entry);
             self.add(Arc::clone(&entry), None);
             return Some((entry, Change::New));
@@ -219,6 +219,16 @@ impl Inner {
         *held = merged;
         drop(held);
         Some((Arc::clone(&slot.entry), change))
+    }
+
+    /// A copy whose texts have one home with those of other alerts.
+    fn shared(&mut self, alert: &Alert) -> Alert {
+        Alert {
+            labels: self.texts.share_names(&alert.labels),
+            annotations: self.texts.share_names(&alert.annotations),
+            generator_url: self.texts.share(&alert.generator_url),
+            ..alert.clone()
+        }
     }
 
     fn add(&mut self, entry: Arc<Entry>, ended: Option<Box<Ended>>) {
@@ -273,26 +283,6 @@ impl Ended {
             && posted.ends_at == self.ends_at
             && posted.starts_at == self.starts_at
             && self.refired_by.is_some_and(|start| start != posted.starts_at)
-    }
-}
-
-/// Fingerprints are hashes already. One multiplication spreads them over the bits that the map looks at.
-#[derive(Default)]
-struct FingerprintHasher(u64);
-
-impl Hasher for FingerprintHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
     }
 }
 

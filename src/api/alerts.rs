@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Api,
     answer::Answer,
-    filter::{AlertFilter, WantedReceivers},
+    filter::{AlertFilter, BadParameter, WantedReceivers},
     json::{push_array, push_html_safe, push_labels, push_time},
     list::list,
     query::Query,
@@ -43,7 +43,7 @@ impl Muted {
 }
 
 impl Api {
-    pub(super) async fn alerts(self: &Arc<Self>, query: &Query<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn alerts(self: &Arc<Self>, query: &Query<'_>) -> Result<Answer, BadParameter> {
         let filter = AlertFilter::parse(query, self.mode)?;
         let now = self.clock.now();
         let wanted = filter.receivers().map(|receivers| receivers.select(&self.config.load().config.receivers));

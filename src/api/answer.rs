@@ -49,7 +49,7 @@ impl Body {
 
     /// The length, where it is known.
     #[must_use]
-    pub fn len(&self) -> Option<usize> {
+    pub fn known_len(&self) -> Option<usize> {
         match &self.content {
             Content::Whole(bytes) => Some(bytes.len()),
             Content::Chunks(_) => None,
@@ -78,7 +78,7 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.len().map_or_else(SizeHint::new, |n| SizeHint::with_exact(n as u64))
+        self.known_len().map_or_else(SizeHint::new, |n| SizeHint::with_exact(n as u64))
     }
 }
 

@@ -27,9 +27,9 @@ pub(super) struct AlertFilter {
 }
 
 impl AlertFilter {
-    pub fn parse(query: &Query<'_>, mode: ParseMode) -> Result<Self, Answer> {
+    pub fn parse(query: &Query<'_>, mode: ParseMode) -> Result<Self, BadParameter> {
         Ok(AlertFilter {
-            matchers: matchers(query, "filter", mode).map_err(|text| bad(&text))?,
+            matchers: matchers(query, "filter", mode).map_err(BadParameter)?,
             receivers: ReceiverFilter::parse(query, mode)?,
             active: query.flag("active", true),
             silenced: query.flag("silenced", true),
@@ -56,16 +56,17 @@ pub(super) struct ReceiverFilter {
 
 impl ReceiverFilter {
     /// By `receiver` and `receiver_matchers`.
-    pub fn parse(query: &Query<'_>, mode: ParseMode) -> Result<Self, Answer> {
+    pub fn parse(query: &Query<'_>, mode: ParseMode) -> Result<Self, BadParameter> {
         let name = query.last("receiver").map(Anchored::new).transpose();
-        let name = name.map_err(|error| bad(&format!("failed to parse receiver param: {error}")))?;
+        let name = name.map_err(|error| BadParameter(format!("failed to parse receiver param: {error}")))?;
         Ok(ReceiverFilter { name, ..Self::parse_matchers(query, mode)? })
     }
 
     /// By `receiver_matchers` alone.
-    pub fn parse_matchers(query: &Query<'_>, mode: ParseMode) -> Result<Self, Answer> {
+    pub fn parse_matchers(query: &Query<'_>, mode: ParseMode) -> Result<Self, BadParameter> {
         let matchers = matchers(query, "receiver_matchers", mode);
-        let matchers = matchers.map_err(|text| bad(&format!("failed to parse receiver_matchers param: {text}")))?;
+        let matchers =
+            matchers.map_err(|text| BadParameter(format!("failed to parse receiver_matchers param: {text}")))?;
         Ok(ReceiverFilter { name: None, matchers })
     }
 
@@ -116,7 +117,14 @@ pub(super) fn matchers(query: &Query<'_>, name: &str, mode: ParseMode) -> Result
     query.all(name).map(|text| parse_matcher(mode, text).map_err(|error| error.to_string())).collect()
 }
 
-/// 400 with a bare text.
-pub(super) fn bad(text: &str) -> Answer {
-    refused(StatusCode::BAD_REQUEST, text)
+/// A parameter cannot be read; the text is the answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadParameter(pub String);
+
+impl BadParameter {
+    /// 400 with the bare text.
+    pub fn answer(&self) -> Answer {
+        refused(StatusCode::BAD_REQUEST, &self.0)
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     Api,
     alerts::{Muted, is_over, push_alert},
     answer::Answer,
-    filter::{AlertFilter, WantedReceivers},
+    filter::{AlertFilter, BadParameter, WantedReceivers},
     json::{push_labels, push_string},
     list::stream,
     query::Query,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Api {
-    pub(super) async fn groups(self: &Arc<Self>, query: &Query<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn groups(self: &Arc<Self>, query: &Query<'_>) -> Result<Answer, BadParameter> {
         let filter = AlertFilter::parse(query, self.mode)?;
         let show_muted = query.flag("muted", true);
         let now = self.clock.now();
@@ -88,7 +88,9 @@ impl Receivers {
         if !shared {
             return Receivers::OwnGroup;
         }
-        by_alert.values_mut().for_each(|names| names.sort_unstable());
+        for names in by_alert.values_mut() {
+            names.sort_unstable();
+        }
         Receivers::ByAlert(by_alert)
     }
 }

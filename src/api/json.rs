@@ -130,6 +130,8 @@ pub(super) fn push_array<T>(
 pub(super) fn push_time(out: &mut Vec<u8>, time: Time) {
     // Digits in place of the zeros, one write.
     let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+    // Asked itself, each of the fields would be moved to the time zone first.
+    let time = time.naive_utc();
     let year = time.year().clamp(0, 9999).unsigned_abs();
     let ms = time.nanosecond().min(999_999_999) / 1_000_000;
     let fields = [

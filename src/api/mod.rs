@@ -196,12 +196,12 @@ impl Api {
         let query = || Query::parse(query);
         Ok(match (place, &parts.method) {
             (Place::Status, _) => self.status(),
-            (Place::Receivers, _) => self.receivers(&query()).unwrap_or_else(|answer| answer),
-            (Place::Groups, _) => self.groups(&query()).await.unwrap_or_else(|answer| answer),
+            (Place::Receivers, _) => self.receivers(&query()).unwrap_or_else(|bad| bad.answer()),
+            (Place::Groups, _) => self.groups(&query()).await.unwrap_or_else(|bad| bad.answer()),
             (Place::Alerts, &Method::POST) => self.post_alerts(&self.budget.read(body).await?)?,
-            (Place::Alerts, _) => self.alerts(&query()).await.unwrap_or_else(|answer| answer),
+            (Place::Alerts, _) => self.alerts(&query()).await.unwrap_or_else(|bad| bad.answer()),
             (Place::Silences, &Method::POST) => self.post_silence(&self.budget.read(body).await?).await?,
-            (Place::Silences, _) => self.silences(&query()).unwrap_or_else(|answer| answer),
+            (Place::Silences, _) => self.silences(&query()).unwrap_or_else(|bad| bad.answer()),
             (Place::Silence(id), &Method::DELETE) => self.delete_silence(&silence_id(id)?).await,
             (Place::Silence(id), _) => self.silence(&silence_id(id)?),
         })
@@ -229,5 +229,6 @@ fn not_allowed(method: &Method, allowed: &[Method]) -> Answer {
 
 /// The body as text; what is no UTF-8 in it becomes U+FFFD, as Go reads it.
 fn body_text(body: &ReadBody) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&body.bytes)
+    // The plain check is several times as fast as the mending one.
+    std::str::from_utf8(&body.bytes).map_or_else(|_| String::from_utf8_lossy(&body.bytes), Into::into)
 }

@@ -210,8 +210,13 @@ impl<'a> Reader<'a> {
         for _ in 0..4 {
             self.at += 1;
             let byte = self.byte().ok_or_else(end)?;
-            let digit = char::from(byte).to_digit(16).ok_or_else(|| self.bad_escape(escape))?;
-            unit = unit << 4 | digit as u16;
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                b'A'..=b'F' => byte - b'A' + 10,
+                _ => return Err(self.bad_escape(escape)),
+            };
+            unit = unit << 4 | u16::from(digit);
         }
         self.at += 1;
         Ok(unit)

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::{
     Api,
     answer::Answer,
-    filter::ReceiverFilter,
+    filter::{BadParameter, ReceiverFilter},
     json::{push_labels, push_string},
     list::list,
     query::Query,
 };
 
 impl Api {
-    pub(super) fn receivers(&self, query: &Query<'_>) -> Result<Answer, Answer> {
+    pub(super) fn receivers(&self, query: &Query<'_>) -> Result<Answer, BadParameter> {
         let filter = ReceiverFilter::parse_matchers(query, self.mode)?;
         let config = Arc::clone(&self.config.load().config);
         let count = config.receivers.len();

@@ -7,7 +7,7 @@ use super::{
     answer::{self, Answer, Body, Fault, empty, json_body, refused},
     body::ReadBody,
     body_text,
-    filter::{bad, matchers},
+    filter::{BadParameter, matchers},
     json::{push_array, push_html_safe, push_object, push_string, push_time},
     list::list,
     query::Query,
@@ -19,8 +19,8 @@ use crate::{
 };
 
 impl Api {
-    pub(super) fn silences(&self, query: &Query<'_>) -> Result<Answer, Answer> {
-        let filters = matchers(query, "filter", self.mode).map_err(|text| bad(&text))?;
+    pub(super) fn silences(&self, query: &Query<'_>) -> Result<Answer, BadParameter> {
+        let filters = matchers(query, "filter", self.mode).map_err(BadParameter)?;
         let wanted = silence::Query {
             filters,
             active: query.flag("active", true),
@@ -29,7 +29,7 @@ impl Api {
         };
         let found = self.silences.query(&wanted);
         if let Some((silence, _)) = found.iter().find(|(silence, _)| silence.matchers().is_none()) {
-            return Err(several_sets(silence));
+            return Ok(several_sets(silence));
         }
         Ok(list(found.into_iter(), |out, (silence, state)| push_silence(out, &silence, state)))
     }
@@ -56,7 +56,7 @@ impl Api {
             }
             Err(SetError::NotFound) => refused(StatusCode::NOT_FOUND, &SetError::NotFound.to_string()),
             Err(SetError::NotDurable(error)) => not_durable(&error),
-            Err(error) => bad(&error.to_string()),
+            Err(error) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
         })
     }
 

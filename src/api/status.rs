@@ -59,7 +59,10 @@ impl ClusterStatus {
 
 /// Everything of the answer that follows the cluster, kept as long as the configuration stays the same.
 #[derive(Default)]
-pub(super) struct StatusText(Mutex<Option<(Arc<str>, Arc<[u8]>)>>);
+pub(super) struct StatusText(Mutex<Option<Kept>>);
+
+/// The configuration, and the text made of it.
+type Kept = (Arc<str>, Arc<[u8]>);
 
 impl StatusText {
     fn get(&self, original: &Arc<str>, make: impl FnOnce() -> Vec<u8>) -> Arc<[u8]> {

@@ -74,6 +74,8 @@ pub const NAME_LENGTH_MAX: usize = 128;
 pub trait State: Send + Sync + 'static {
     /// The kinds of records there are here. Others are passed on, not kept.
     fn kinds(&self) -> Vec<Kind>;
+    /// What a kind is called in metrics.
+    fn name(&self, kind: Kind) -> &'static str;
     /// What is held of `kind`, in short.
     fn digest(&self, kind: Kind) -> Digest;
     /// The encoded records of `kind` that the holder of `theirs` lacks, or may lack.

@@ -90,7 +90,6 @@ pub(super) struct Call {
 pub(super) struct Answer {
     pub from: String,
     pub nonce: u64,
-    pub wall: Wall,
     pub payload: Option<Blob>,
 }
 
@@ -154,7 +153,6 @@ pub(super) struct Compared {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Leaving {
     pub identity: Identity,
-    pub incarnation: Incarnation,
 }
 
 /// What a stream is for.
@@ -173,7 +171,6 @@ pub(super) enum Purpose {
 pub(super) struct Hello {
     pub purpose: Purpose,
     pub identity: Identity,
-    pub incarnation: Incarnation,
     /// Random for each start of a process.
     pub instance: u64,
     /// How long the process has been up: of two nodes of one name the older one stays.
@@ -183,9 +180,8 @@ pub(super) struct Hello {
     pub kinds: Vec<Kind>,
     /// Number of the newest delta, taken before any digest of this exchange.
     pub newest: u64,
+    /// What the sender knows of everybody, the receiver included: who is suspected hears it here, and refutes.
     pub members: Vec<WireMember>,
-    /// The sender thinks that the receiver is suspect or down, in this incarnation.
-    pub settled: bool,
 }
 
 /// A member as foca knows it.

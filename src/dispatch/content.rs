@@ -1,7 +1,7 @@
 //! What a notification would say: the group's alerts at one moment, and out of them one notification for one
 //! integration with the record that the log gets when it was taken.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     group::{Group, GroupState, sort_for_readers},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     alert::{Alert, Labels},
-    clock::Time,
+    clock::{Time, delta},
     nflog::{End, LogEntry, Tell},
     notify::{
         Memory, Notification, Reason,
@@ -43,6 +43,8 @@ pub(super) struct Content {
     pub seen: Option<Arc<LogEntry>>,
     firing: Vec<(crate::nflog::AlertHash, u64)>,
     resolved: Vec<End>,
+    /// Ends that are known and need not be told.
+    known: Vec<End>,
 }
 
 /// What a flush is judged by, from one look at the mutes.
@@ -79,11 +81,12 @@ pub(super) fn survey(state: &mut GroupState, silences: &Silences, now: Time, sup
 impl Batch {
     /// The alerts as they are now, muted ones left out as the last survey found them.
     pub fn as_surveyed(group: &Arc<Group>, state: &GroupState, now: Time, tick: Time) -> Self {
-        Self::collect(group, state, now, tick, |member| member.muted)
+        Self::collect(group, state, now, tick, Duration::ZERO, |member| member.muted)
     }
 
-    /// The alerts as they are now, all stages run again. `None` if the group is gone.
-    pub fn fresh(group: &Arc<Group>, silences: &Silences, now: Time) -> Option<Self> {
+    /// The alerts as they are now, all stages run again. `None` if the group is gone. For so long as `hold` after
+    /// its end an alert that merely ran out still counts as firing.
+    pub fn fresh(group: &Arc<Group>, silences: &Silences, now: Time, hold: Duration) -> Option<Self> {
         let state = group.lock();
         if state.gone {
             return None;
@@ -92,7 +95,7 @@ impl Batch {
         let interval = route.intervals.muting(now).map(|(stage, _)| stage);
         let stages = Stages { inhibitor: &route.inhibitor, silences, interval, now };
         let tick = rhythm::last_until(state.anchor, now, route.route.group_interval);
-        Some(Self::collect(group, &state, now, tick, |member| {
+        Some(Self::collect(group, &state, now, tick, hold, |member| {
             let suppression: Option<Suppression> =
                 stages.suppression(member.entry.fingerprint(), member.entry.labels());
             suppression.is_some()
@@ -104,6 +107,7 @@ impl Batch {
         state: &GroupState,
         now: Time,
         tick: Time,
+        hold: Duration,
         muted: impl Fn(&super::members::Member) -> bool,
     ) -> Self {
         let mut alerts = Vec::with_capacity(state.members.len());
@@ -111,6 +115,7 @@ impl Batch {
             let mut alert = member.entry.alert();
             let mut fact = Fact::of(&alert, member.hash, now);
             fact.history = member.history_in(fact.period);
+            fact.resolved &= fact.explicit || alert.resolved_at(now - delta(hold));
             if !fact.resolved {
                 // It must not resolve while it is on its way.
                 alert.ends_at = None;
@@ -132,6 +137,7 @@ impl Batch {
             unspoken: false,
             firing: Vec::new(),
             resolved: Vec::new(),
+            known: Vec::new(),
             seen,
         };
         if reason.is_some() {
@@ -168,7 +174,12 @@ impl Batch {
         let seen = content.seen.clone();
         content.notification.alerts.reserve(self.alerts.len());
         for (fact, alert) in &self.alerts {
+            let fact = &owed::with_known_end(seen.as_deref(), fact);
             if owed::standing_in(seen.as_deref(), fact, terms.group_wait) == Standing::LeftOut {
+                if let (true, true, Some(ends_at)) = (fact.resolved, fact.explicit, fact.ends_at) {
+                    let (alert, period) = (fact.hash, fact.period);
+                    content.known.push(End { alert, period, explicit: true, ends_at });
+                }
                 continue;
             }
             if !fact.resolved {
@@ -178,7 +189,9 @@ impl Batch {
                 content.resolved.push(End { alert, period, explicit, ends_at });
             }
             if terms.send_resolved || !fact.resolved {
-                content.notification.alerts.push(alert.clone());
+                // As it is known to be by now, which may be over although this copy fires.
+                let ends_at = if fact.resolved { fact.ends_at } else { alert.ends_at };
+                content.notification.alerts.push(Alert { ends_at, ..alert.clone() });
             }
         }
         content.unspoken = content.notification.alerts.is_empty();
@@ -206,6 +219,11 @@ impl Batch {
 }
 
 impl Content {
+    /// How often the log entry says that something was told.
+    pub fn tells(&self) -> u64 {
+        self.seen.as_deref().map_or(0, |entry| entry.tells)
+    }
+
     /// The record of having told it.
     pub fn tell(self, sent: Time, done: Time, memory: Option<Memory>, route: &RouteInfo) -> Tell {
         Tell {
@@ -214,7 +232,7 @@ impl Content {
             done,
             firing: self.firing,
             resolved: self.resolved,
-            known: Vec::new(),
+            known: self.known,
             memory,
             repeat_interval: route.route.repeat_interval,
         }

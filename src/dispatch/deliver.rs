@@ -4,7 +4,7 @@
 //! content, decides, asks, sends, and writes down what was told; then the bookkeeping says whether it is
 //! finished or comes again. Between attempts a delivery is no task, just an entry in the queue.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
@@ -21,9 +21,14 @@ use crate::{
     notify::{
         FailureReason, NotifyError, Progress, Receipt,
         decide::{Decision, Situation, decide},
-        retry::{self, Episode},
+        peer::{End, Failing, Question},
+        retry::{self, Episode, Failures},
     },
 };
+
+/// Rounds of asking in one attempt; whoever has asked in vain so often makes a pause.
+const ASKED_MAX: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// An attempt that may start.
 pub(super) struct Attempt {
@@ -132,6 +137,16 @@ impl Engine {
         }
     }
 
+    /// Whoever stood in the way of this delivery may have given way.
+    pub(super) fn look_again(&self, key: &LogKey) {
+        let mut core = self.core();
+        let now = self.clock.monotonic();
+        let sleeps = core.deliveries.get(key).is_some_and(|d| matches!(d.stage, Stage::Asleep(until) if until > now));
+        if sleeps && !core.stopped {
+            self.sleep(&mut core, key, now);
+        }
+    }
+
     pub(super) fn spawn(self: &Arc<Self>, attempt: Attempt) {
         let Some(runtime) = self.runtime.get() else { return };
         let engine = self.clone();
@@ -166,19 +181,29 @@ impl Engine {
             let Some(delivery) = core.deliveries.get(key) else { return Outcome::Settled };
             (delivery.since, delivery.failures.retry_at)
         };
-        let mut asked = false;
+        let (mut asked, mut rounds) = (false, 0);
         loop {
-            let others = self.peer.others(key, retry_at.unwrap_or(since));
+            let others = self.peer.others(key, content.tells(), retry_at.unwrap_or(since));
             let owed = content.reason.is_some();
             let now = self.clock.monotonic();
             match decide(&Situation { now, owed, tick: since, retry_at, others, asked }) {
                 Decision::Skip => return Outcome::Settled,
                 Decision::Wait(until) => return Outcome::Wait(until),
-                Decision::Send => return self.send(route, ready, key, content).await,
+                Decision::Send if self.peer.begin(key, content.tells()) => {
+                    return self.send(route, ready, key, content).await;
+                }
+                // Somebody goes first after all; what stands in the way now tells for how long.
+                Decision::Send if rounds < ASKED_MAX => {
+                    self.peer.end(key, End::SteppedBack);
+                    asked = false;
+                }
+                Decision::Send => return Outcome::Wait(now + PAUSE),
                 Decision::Ask => {
-                    asked = true;
-                    if self.peer.ask(key).await.learned {
-                        match self.fresh_content(group, ready, key) {
+                    (asked, rounds) = (true, rounds + 1);
+                    let answers = self.peer.ask(|| self.question(group, route, key, &content)).await;
+                    if !self.peer.is_alone() {
+                        // Whatever came in meanwhile, by answers or otherwise, counts.
+                        match self.content_now(group, ready, key, answers.hold) {
                             Some(newer) => content = newer,
                             None => return Outcome::Settled,
                         }
@@ -188,13 +213,37 @@ impl Engine {
         }
     }
 
+    fn question(&self, group: &Group, route: &RouteInfo, key: &LogKey, content: &Content) -> Question {
+        Question {
+            key: key.clone(),
+            route: route.index.0 as usize,
+            group: group.fingerprint,
+            seen: content.seen.clone(),
+            alerts: group.lock().marks(self.clock.now()),
+            limit: self.attempt_limit(key),
+        }
+    }
+
     fn fresh_content(&self, group: &Arc<Group>, ready: &Ready, key: &LogKey) -> Option<Content> {
-        let batch = Batch::fresh(group, &self.silences, self.clock.now())?;
+        self.content_now(group, ready, key, Duration::ZERO)
+    }
+
+    fn content_now(&self, group: &Arc<Group>, ready: &Ready, key: &LogKey, hold: Duration) -> Option<Content> {
+        let batch = Batch::fresh(group, &self.silences, self.clock.now(), hold)?;
         Some(batch.content(ready, self.nflog.peek(key), &self.external_url))
     }
 
+    /// How long the next attempt may take.
+    fn attempt_limit(&self, key: &LogKey) -> Duration {
+        let own = self.core().deliveries.get(key).map(|delivery| delivery.failures.attempt_limit);
+        own.max(self.peer.limit(key)).unwrap_or_else(|| Failures::default().attempt_limit)
+    }
+
     async fn send(&self, route: &RouteInfo, ready: &Ready, key: &LogKey, content: Content) -> Outcome {
-        let Some(limit) = self.begin_attempt(route, ready, key) else { return Outcome::Settled };
+        if !self.begin_attempt(route, ready, key) {
+            return Outcome::Settled;
+        }
+        let limit = self.attempt_limit(key);
         if !content.notification.route_labels.is_empty() {
             self.show_route_labels(key, &content);
         }
@@ -223,11 +272,11 @@ impl Engine {
         }
     }
 
-    /// Counts the attempt, and the notification if this is its first one. Returns how long it may take.
-    fn begin_attempt(&self, route: &RouteInfo, ready: &Ready, key: &LogKey) -> Option<std::time::Duration> {
+    /// Counts the attempt, and the notification if this is its first one. `false`: there is no such delivery.
+    fn begin_attempt(&self, route: &RouteInfo, ready: &Ready, key: &LogKey) -> bool {
         let now = self.clock.monotonic();
         let mut core = self.core();
-        let delivery = core.deliveries.get_mut(key)?;
+        let Some(delivery) = core.deliveries.get_mut(key) else { return false };
         if let Some(over) = delivery.episode.take_if(|episode| episode.is_over(now)) {
             give_up(ready, key, &over, "");
         }
@@ -236,7 +285,7 @@ impl Engine {
             Episode::begin(now, route.route.group_interval)
         });
         episode.attempts += 1;
-        Some(delivery.failures.attempt_limit)
+        true
     }
 
     fn show_route_labels(&self, key: &LogKey, content: &Content) {
@@ -296,13 +345,19 @@ impl Engine {
             match outcome {
                 Outcome::Told | Outcome::Settled => {
                     core.deliveries.remove(key);
+                    self.peer.end(key, if told { End::Told } else { End::NotOwed });
                 }
-                Outcome::Wait(until) => self.sleep(&mut core, key, until),
+                Outcome::Wait(until) => {
+                    self.peer.end(key, End::SteppedBack);
+                    self.sleep(&mut core, key, until);
+                }
                 Outcome::Failed { error, began, cut_off } => {
-                    self.after_failure(&mut core, ready, key, error, began, cut_off);
+                    let failing = self.after_failure(&mut core, route, ready, key, error, began, cut_off);
+                    self.peer.end(key, failing.map_or(End::NotOwed, End::Failed));
                 }
                 Outcome::Abandoned => {
                     core.deliveries.remove(key);
+                    self.peer.end(key, End::Failed(self.handed_over(key)));
                     tracing::warn!(
                         component = "dispatcher",
                         receiver = &*ready.lane.receiver,
@@ -327,27 +382,40 @@ impl Engine {
         }
     }
 
+    /// The others may take over at once.
+    fn handed_over(&self, key: &LogKey) -> Failing {
+        let tells = self.nflog.peek(key).map_or(0, |entry| entry.tells);
+        Failing { retry_at: self.clock.monotonic(), hand_over: true, limit: Failures::default().attempt_limit, tells }
+    }
+
+    /// Returns what the others need to know.
+    #[allow(clippy::too_many_arguments, reason = "the failure and all it concerns")]
     fn after_failure(
         &self,
         core: &mut Core,
+        route: &RouteInfo,
         ready: &Ready,
         key: &LogKey,
         error: NotifyError,
         began: Instant,
         cut_off: bool,
-    ) {
+    ) -> Option<Failing> {
         let now = self.clock.monotonic();
-        let Some(delivery) = core.deliveries.get_mut(key) else { return };
+        let tells = self.nflog.peek(key).map_or(0, |entry| entry.tells);
+        let delivery = core.deliveries.get_mut(key)?;
         if !error.retry {
-            let mut episode = delivery.episode.take().unwrap_or_else(|| Episode::begin(now, std::time::Duration::ZERO));
+            let mut episode = delivery.episode.take().unwrap_or_else(|| Episode::begin(now, Duration::ZERO));
             episode.last_error = Some(error);
             give_up(ready, key, &episode, " due to unrecoverable error");
+            let limit = delivery.failures.attempt_limit;
             core.deliveries.remove(key);
-            return;
+            // Nobody else need try before this node does again.
+            return Some(Failing { retry_at: now + route.route.group_interval, hand_over: false, limit, tells });
         }
         if cut_off {
             delivery.failures.double_limit();
         }
+        let hand_over = cut_off || error.progress == Progress::NotSent;
         let news = delivery.failures.add(&error, began, now, self.random.unit_f64());
         let attempts = delivery.episode.as_ref().map_or(1, |episode| episode.attempts);
         if news {
@@ -358,7 +426,9 @@ impl Engine {
             episode.last_error = Some(error);
         }
         let until = delivery.failures.retry_at.unwrap_or(now);
+        let limit = delivery.failures.attempt_limit;
         self.sleep(core, key, until);
+        Some(Failing { retry_at: until, hand_over, limit, tells })
     }
 
     fn sleep(&self, core: &mut Core, key: &LogKey, until: Instant) {

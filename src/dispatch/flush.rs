@@ -29,6 +29,9 @@ use crate::{
 /// An end that could not be told for so long is given up: a receiver that never answers must not fill the memory.
 const END_OWED_MAX: TimeDelta = TimeDelta::hours(120);
 
+/// Timers are never early by so much.
+const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
+
 /// An integration that is to be told at this tick.
 struct Debt {
     ready: Arc<Ready>,
@@ -190,7 +193,8 @@ impl Engine {
         if state.gone {
             return;
         }
-        let after = now.max(state.tick);
+        // A tick far ahead is one of before the clock was set back.
+        let after = if state.tick - now > CLOCK_STEP { now } else { now.max(state.tick) };
         let tick = rhythm::next_after(state.anchor, after, state.route.route.group_interval);
         self.schedule(group, state, tick);
     }

@@ -13,6 +13,7 @@ use crate::{
     alert::{Entry, Fingerprint, Labels},
     clock::Time,
     config::model::Receiver,
+    notify::peer::{Life, Mark},
 };
 
 pub(super) struct Group {
@@ -66,6 +67,16 @@ impl Group {
 }
 
 impl GroupState {
+    /// How each alert stands, for peers to compare with their own.
+    pub fn marks(&self, now: Time) -> Vec<Mark> {
+        let mark = |member: &Member| {
+            let alert = member.entry.lock();
+            let state = Life::of(alert.explicit, alert.ends_at, now);
+            Mark { alert: member.entry.fingerprint(), period: alert.period, state }
+        };
+        self.members.iter().map(mark).collect()
+    }
+
     /// The alert belongs here under the configuration `routed`; `memory` is what another group knew of it.
     pub fn take_in(&mut self, entry: &Arc<Entry>, routed: u64, memory: Memory) {
         match self.members.get_mut(entry.fingerprint()) {

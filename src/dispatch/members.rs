@@ -1,10 +1,10 @@
 //! The alerts of one group. Most groups hold a few, some hold a hundred thousand: a plain list, and an
 //! index by fingerprint only where the list is long.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    alert::{Entry, Fingerprint},
+    alert::{Entry, Fingerprint, FingerprintMap},
     nflog::AlertHash,
     notify::{
         mute::Suppression,
@@ -86,7 +86,7 @@ pub(super) struct Members {
 
 /// Places in the list.
 #[derive(Debug)]
-struct Index(HashMap<Fingerprint, usize>);
+struct Index(FingerprintMap<usize>);
 
 impl Members {
     pub fn len(&self) -> usize {

@@ -51,7 +51,7 @@ use crate::{
     alert::{Change, Entry, Fingerprint, Labels},
     clock::Clock,
     metrics::Metrics,
-    nflog::Nflog,
+    nflog::{LogKey, Nflog},
     notify::Peer,
     random::Random,
     silence::Silences,
@@ -176,6 +176,23 @@ impl Dispatcher {
             let group = self.0.core().groups.get(&id).cloned();
             group.is_some_and(|group| group.lock().members.contains(entry.fingerprint()))
         })
+    }
+
+    /// The alerts of the group of this key, if the group has its place where the peer says, or `None`.
+    #[must_use]
+    pub fn members_of(&self, route: usize, group: Fingerprint, key: &LogKey) -> Option<Vec<Arc<Entry>>> {
+        let index = tree::RouteIndex(u32::try_from(route).ok()?);
+        let group = self.0.core().groups.get(&(index, group)).cloned()?;
+        if group.key != key.group_key {
+            return None;
+        }
+        let state = group.lock();
+        Some(state.members.iter().map(|member| member.entry.clone()).collect())
+    }
+
+    /// Whatever waits for others with this key decides anew.
+    pub fn look_again(&self, key: &LogKey) {
+        self.0.look_again(key);
     }
 
     /// The receivers of the alert's routes in tree order, repetitions included.

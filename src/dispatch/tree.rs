@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     alert::{
-        Fingerprint, Labels,
+        Fingerprint, FingerprintMap, Labels,
         matcher::{Matcher, Matchers},
     },
     config::model::Route,
@@ -61,7 +61,7 @@ pub struct Paths {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_alert: HashMap<Fingerprint, Arc<Paths>>,
+    by_alert: FingerprintMap<Arc<Paths>>,
     /// Each answer once, by its routes.
     answers: HashMap<Box<[RouteIndex]>, Arc<Paths>>,
 }

@@ -38,7 +38,7 @@ use prometheus::{IntCounterVec, Opts};
 pub use client::Client;
 pub use error::{ErrorKind, HttpConfigError, HttpError};
 pub use proxy::ProxyEnvironment;
-pub use secret::{SecretError, read_secret, read_text_file};
+pub use secret::{SecretError, read_secret, read_secret_now, read_text_file};
 pub use tls::client_config;
 
 use crate::{clock::Clock, random::Random};

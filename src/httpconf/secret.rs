@@ -30,6 +30,17 @@ pub async fn read_secret(source: &SecretSource) -> Result<String, SecretError> {
     }
 }
 
+/// As [`read_secret`], where the caller may block: when integrations are built.
+///
+/// # Errors
+/// The file cannot be read, is too large or is not UTF-8.
+pub fn read_secret_now(source: &SecretSource) -> Result<String, SecretError> {
+    match source {
+        SecretSource::Inline(secret) => Ok(secret.0.as_ref().to_owned()),
+        SecretSource::File(path) => read_blocking(path).map(|text| text.trim().to_owned()),
+    }
+}
+
 /// The content of a file as it is, off the runtime's threads.
 ///
 /// # Errors

@@ -305,6 +305,37 @@ impl LogEntry {
         self.told.len() < before
     }
 
+    /// Drops the words of a peer's entry that are older than `retention` and that `mine` does not hold (any more).
+    pub fn trim_to(&mut self, now: Time, retention: Duration, mine: Option<&LogEntry>) {
+        let Some(horizon) = now.checked_sub_signed(delta(retention)) else { return };
+        let is_mine = |hash| mine.is_some_and(|mine| mine.told(hash).is_some());
+        self.told.retain(|(hash, told)| told.last_said().is_none_or(|said| said > horizon) || is_mine(*hash));
+    }
+
+    /// One number for all that is held: different content has different numbers, but for chance.
+    #[must_use]
+    pub fn content_hash(&self) -> u64 {
+        let mut hash = Xxh64::new(0);
+        let mut add = |number: u64| hash.update(&number.to_le_bytes());
+        let nanos = |at: Time| clamp(at).timestamp_nanos_opt().unwrap_or(0).cast_unsigned();
+        for number in [self.tells, nanos(self.told_at), nanos(self.expires_at), nanos(self.memory_at)] {
+            add(number);
+        }
+        for (alert, told) in &self.told {
+            add(alert.0);
+            if let Some(word) = told.fired {
+                [nanos(word.done), word.period, word.writer.0].into_iter().for_each(&mut add);
+            }
+            if let Some(word) = told.resolved.as_deref() {
+                [nanos(word.done), word.period, word.writer.0, 1].into_iter().for_each(&mut add);
+            }
+            if let Some(known) = told.known.as_deref() {
+                [nanos(known.ends_at), known.period, 2 + u64::from(known.explicit)].into_iter().for_each(&mut add);
+            }
+        }
+        hash.digest()
+    }
+
     /// Whether some alert that still exists may be believed to fire: its end is still to be told.
     #[must_use]
     pub fn is_owed(&self, alive: &dyn Fn(AlertHash) -> bool) -> bool {

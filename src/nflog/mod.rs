@@ -10,7 +10,10 @@ mod wire;
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -58,6 +61,7 @@ pub enum LoadError {
 /// The log. Shared by reference; every method is short and never waits.
 pub struct Nflog {
     entries: Mutex<HashMap<LogKey, Arc<LogEntry>>>,
+    version: AtomicU64,
     config: NflogConfig,
     store: Store,
     outbox: Outbox,
@@ -77,7 +81,7 @@ impl Nflog {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, LoadError> {
-        let log = Arc::new(Nflog { entries: Mutex::default(), config, store, outbox, clock, metrics });
+        let log = Arc::new(Nflog { entries: Mutex::default(), version: AtomicU64::new(1), config, store, outbox, clock, metrics });
         log.load_store()?;
         log.load_snapshot()?;
         let source = Arc::downgrade(&log);
@@ -157,48 +161,62 @@ impl Nflog {
         let entry = Arc::new(entry);
         let (store_key, value) = change(key, &entry);
         if let Value::Bytes(bytes) = &value {
-            self.outbox.push(Kind::Log, || bytes.to_vec());
+            self.outbox.push(Kind::Log, &store_key, || bytes.to_vec());
         }
         entries.insert(key.clone(), Arc::clone(&entry));
+        self.version.fetch_add(1, Ordering::Relaxed);
         // Queued under the lock, so that the disk sees changes in the order in which memory did.
         let durable = self.store.write(Table::Log, vec![(store_key, value)]);
         (entry, durable)
     }
 
-    /// Joins a peer's entry with ours. Returns whether that told us anything new; it is passed on then.
+    /// Joins a peer's entry with ours. Returns its key if that told us anything new.
     ///
     /// # Errors
     /// When the bytes are no entry.
-    pub fn merge(&self, bytes: &[u8]) -> Result<bool, SnapshotError> {
+    pub fn merge(&self, bytes: &[u8]) -> Result<Option<LogKey>, SnapshotError> {
         let message = MeshEntry::decode(bytes).map_err(|error| SnapshotError::Decode(error.to_string()))?;
         let (key, read) = wire::read(message)?;
         let mut entries = self.entries();
         let before = entries.get(&key);
         let mut joined = understand(read, before.map(Arc::as_ref));
-        if before.is_none() && joined.expires_at <= self.clock.now() {
-            return Ok(false); // Others forget it at another time than we did: it must not come back.
+        // Others forget at another time than we did: what we have forgotten must not come back.
+        let now = self.clock.now();
+        joined.trim_to(now, self.config.retention, before.map(Arc::as_ref));
+        if before.is_none() && joined.expires_at <= now {
+            return Ok(None);
         }
         if let Some(before) = before {
             joined.join(before);
             if joined == **before {
-                return Ok(false);
+                return Ok(None);
             }
         }
         let joined = Arc::new(joined);
-        let (store_key, value) = change(&key, &joined);
-        if let Value::Bytes(bytes) = &value {
-            self.outbox.push(Kind::Log, || bytes.to_vec());
-            self.metrics.nflog_gossip_messages_propagated_total.inc();
-        }
-        entries.insert(key, joined);
-        self.store.write_unwatched(Table::Log, vec![(store_key, value)]);
-        Ok(true)
+        let stored = change(&key, &joined);
+        self.metrics.nflog_gossip_messages_propagated_total.inc();
+        entries.insert(key.clone(), joined);
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.store.write_unwatched(Table::Log, vec![stored]);
+        Ok(Some(key))
     }
 
-    /// Every entry, encoded: for a peer that joins.
+    /// Raised with each change: two equal numbers, equal entries.
     #[must_use]
-    pub fn encoded(&self) -> Vec<Vec<u8>> {
-        self.all().iter().map(|(key, entry)| wire::message(key, entry).encode_to_vec()).collect()
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// The record of an entry, for peers.
+    #[must_use]
+    pub fn encode(key: &LogKey, entry: &LogEntry) -> Vec<u8> {
+        wire::message(key, entry).encode_to_vec()
+    }
+
+    /// The name of a record among nodes.
+    #[must_use]
+    pub fn record_key(key: &LogKey) -> Box<[u8]> {
+        wire::store_key(key)
     }
 
     /// Every entry, in no particular order.
@@ -274,6 +292,7 @@ impl Nflog {
                     entries.remove(&key);
                 }
             }
+            self.version.fetch_add(1, Ordering::Relaxed);
             // Queued under the lock: a tell that comes after must be written after.
             self.store.write_unwatched(Table::Log, std::mem::take(&mut changes));
         }

@@ -7,7 +7,7 @@ use super::types::Reason;
 use crate::{
     alert::Alert,
     clock::{Time, delta},
-    nflog::{AlertHash, Fired, LogEntry, Resolved, Told, Word, Writer},
+    nflog::{AlertHash, Fired, Known, LogEntry, Resolved, Told, Word, Writer},
 };
 
 /// What matters of one alert of a group at one look.
@@ -126,16 +126,31 @@ fn is_newer(fact: &Fact, word: &Resolved) -> bool {
 fn is_stale(fact: &Fact, told: &Told) -> bool {
     let heard_of_later = fact.period < told.highest_period();
     let accepted_since = told.last_said().is_some_and(|said| fact.accepted_at > said);
-    let ended = |known: &crate::nflog::Known| {
-        known.explicit && known.period == fact.period && fact.accepted_at <= known.ends_at
-    };
-    (heard_of_later && !accepted_since) || (!fact.resolved && told.known.as_deref().is_some_and(ended))
+    heard_of_later && !accepted_since
+}
+
+/// The fact as it is after an end that is known to the log: an explicit end of the same firing wins for ever over
+/// later copies that fire.
+#[must_use]
+pub fn with_known_end(entry: Option<&LogEntry>, fact: &Fact) -> Fact {
+    let known = entry.and_then(|entry| entry.told(fact.hash)).and_then(|told| told.known.as_deref());
+    match known {
+        Some(known) if !fact.resolved && is_ended_by(known, fact) => {
+            Fact { resolved: true, explicit: true, ends_at: Some(known.ends_at), ..*fact }
+        }
+        _ => *fact,
+    }
+}
+
+fn is_ended_by(known: &Known, fact: &Fact) -> bool {
+    known.explicit && known.period == fact.period && fact.accepted_at <= known.ends_at
 }
 
 /// How this alert stands with the receiver of `entry`.
 #[must_use]
 pub fn standing_in(entry: Option<&LogEntry>, fact: &Fact, group_wait: Duration) -> Standing {
-    standing(fact, entry.and_then(|entry| entry.told(fact.hash)), group_wait)
+    let fact = with_known_end(entry, fact);
+    standing(&fact, entry.and_then(|entry| entry.told(fact.hash)), group_wait)
 }
 
 /// Why the integration must hear of these alerts now, if it must. Muted ones are looked over.
@@ -152,6 +167,7 @@ pub fn due<'a>(
     let mut sum = Sum::default();
     for fact in facts {
         if !fact.muted {
+            let fact = &with_known_end(entry, fact);
             sum.add(fact, standing_in(entry, fact, terms.group_wait), entry);
         }
     }

@@ -56,10 +56,16 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Whether anything fires.
+    #[must_use]
+    pub fn is_firing(&self) -> bool {
+        self.alerts.iter().any(|a| !a.resolved_at(self.now))
+    }
+
     /// `firing` if anything fires, else `resolved`.
     #[must_use]
     pub fn status(&self) -> &'static str {
-        if self.alerts.iter().any(|a| !a.resolved_at(self.now)) { "firing" } else { "resolved" }
+        if self.is_firing() { "firing" } else { "resolved" }
     }
 }
 

@@ -18,9 +18,9 @@ use prost::{
 };
 use prost_types::Timestamp;
 
-use super::{Kind, Outbox};
+use super::Outbox;
 use crate::{
-    alert::{Alert, Change, Entry, Fingerprint, Labels},
+    alert::{Alert, Change, Entry, Fingerprint, FingerprintMap, Labels},
     alerts::Alerts,
     clock::Time,
     nflog::{AlertHash, Nflog},
@@ -155,7 +155,7 @@ struct Numbers(Arc<Mutex<Given>>);
 #[derive(Default)]
 struct Given {
     last: u64,
-    by_alert: HashMap<Fingerprint, u64>,
+    by_alert: FingerprintMap<u64>,
 }
 
 impl Numbers {
@@ -206,13 +206,20 @@ impl AlertKeeper {
         AlertKeeper { store, outbox, numbers, alerts: Arc::downgrade(alerts) }
     }
 
-    /// Writes what a post or a peer changed, a moment later and in one go with others.
+    /// Writes what posts changed, a moment later and in one go with others, and passes it on to the peers.
     pub fn persist_changes(&self, changes: &[(Arc<Entry>, Change)]) {
         let changed = || changes.iter().filter(|(_, change)| *change != Change::Refreshed).map(|(entry, _)| entry);
         for entry in changed() {
-            self.outbox.push(Kind::Alert, || encode_alert(&entry.alert()));
+            self.outbox.push_alert(entry);
         }
         self.write(changed());
+    }
+
+    /// Writes what a peer's record changed.
+    pub fn persist_merged(&self, entry: &Arc<Entry>, change: Change) {
+        if change != Change::Refreshed {
+            self.write(std::iter::once(entry));
+        }
     }
 
     /// Writes all of them as they are: before a clean stop, so that the next start knows their true ends.

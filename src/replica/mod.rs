@@ -8,19 +8,22 @@
 mod alerts;
 mod outbox;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use alerts::{AlertKeeper, decode_alert, encode_alert};
 pub use outbox::Outbox;
 
 use crate::{
-    alert::{Change, Entry},
+    alert::{Alert, Change, Entry},
     alerts::Alerts,
-    clock::Time,
-    nflog::Nflog,
+    clock::{Time, delta},
+    nflog::{LogKey, Nflog},
     silence::Silences,
     store::snapshot::SnapshotError,
 };
+
+/// Alerts that ended longer ago are not shared any more: receivers have heard of it, or will from a node that knew.
+const OVER_SHARED: Duration = Duration::from_secs(15 * 60);
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,11 +33,13 @@ pub enum Kind {
     Alert,
 }
 
-/// One changed record, encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta {
-    pub kind: Kind,
-    pub bytes: Vec<u8>,
+/// One change of this node's own.
+#[derive(Clone, Debug)]
+pub enum Delta {
+    /// A silence or a log entry, encoded.
+    Record { kind: Kind, key: Box<[u8]>, bytes: Vec<u8> },
+    /// Encoded when it leaves, in the state it is in then.
+    Alert(Arc<Entry>),
 }
 
 /// What a record of a peer did here.
@@ -42,8 +47,10 @@ pub struct Delta {
 pub enum Merged {
     /// We knew as much.
     Known,
-    /// A silence or a log entry is newer now.
+    /// A silence is newer now.
     News,
+    /// More is known of what was told under this key.
+    Told(LogKey),
     /// An alert changed: inhibitor and dispatcher have to observe it.
     Alert(Arc<Entry>, Change),
 }
@@ -57,7 +64,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Takes in a peer's record; what is news is made durable and passed on.
+    /// Takes in a peer's record; what is news is made durable. The peer itself sees to it that all others get it.
     ///
     /// # Errors
     /// When the bytes are no record of this kind.
@@ -65,23 +72,29 @@ impl Replica {
         let news = |changed| if changed { Merged::News } else { Merged::Known };
         match kind {
             Kind::Silence => self.silences.merge(bytes).map(news),
-            Kind::Log => self.nflog.merge(bytes).map(news),
+            Kind::Log => self.nflog.merge(bytes).map(|key| key.map_or(Merged::Known, Merged::Told)),
             Kind::Alert => {
                 let alert = decode_alert(bytes)?;
+                if self.is_history(&alert, now) {
+                    return Ok(Merged::Known);
+                }
                 let Some((entry, change)) = self.alerts.insert(&alert, now) else { return Ok(Merged::Known) };
-                self.keeper.persist_changes(&[(Arc::clone(&entry), change)]);
+                self.keeper.persist_merged(&entry, change);
                 Ok(Merged::Alert(entry, change))
             }
         }
     }
 
-    /// Everything of one kind, encoded: for a peer that joins.
-    #[must_use]
-    pub fn all(&self, kind: Kind) -> Vec<Vec<u8>> {
-        match kind {
-            Kind::Silence => self.silences.encoded(),
-            Kind::Log => self.nflog.encoded(),
-            Kind::Alert => self.alerts.snapshot().iter().map(|entry| encode_alert(&entry.alert())).collect(),
-        }
+    /// Others forget an alert that is over at another time than we do: it must not come back.
+    fn is_history(&self, alert: &Alert, now: Time) -> bool {
+        alert.ends_at.is_some_and(|end| end < now - delta(OVER_SHARED))
+            && self.alerts.get(alert.fingerprint()).is_none()
+    }
+
+    /// Alerts that peers need to know of: those that fire, and those that ended of late.
+    pub fn shared_alerts(&self, now: Time) -> impl Iterator<Item = Arc<Entry>> {
+        let horizon = now - delta(OVER_SHARED);
+        let is_shared = move |entry: &Arc<Entry>| entry.lock().ends_at.is_none_or(|end| end >= horizon);
+        self.alerts.snapshot().into_iter().filter(is_shared)
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{Delta, Kind};
+use crate::alert::Entry;
 
 /// Changes that peers have not been sent yet: bounded, the oldest are dropped first and the loss is noted, so that
 /// whoever drains knows that only a full exchange helps. Clones are the same outbox.
@@ -40,18 +41,18 @@ impl Outbox {
         Outbox(Some(Arc::new(Queue { limit: limit.max(1), ..Queue::default() })))
     }
 
-    /// Adds a change; it is encoded only if somebody will send it.
-    pub fn push(&self, kind: Kind, encode: impl FnOnce() -> Vec<u8>) {
-        let Some(queue) = &self.0 else { return };
-        let delta = Delta { kind, bytes: encode() };
-        let mut waiting = queue.lock();
-        if waiting.deltas.len() >= queue.limit {
-            waiting.deltas.pop_front();
-            waiting.dropped = true;
+    /// Adds a change of the record `key`; it is encoded only if somebody will send it.
+    pub fn push(&self, kind: Kind, key: &[u8], encode: impl FnOnce() -> Vec<u8>) {
+        if let Some(queue) = &self.0 {
+            queue.add(Delta::Record { kind, key: key.into(), bytes: encode() });
         }
-        waiting.deltas.push_back(delta);
-        drop(waiting);
-        queue.filled.notify_one();
+    }
+
+    /// Adds an alert that changed.
+    pub fn push_alert(&self, entry: &Arc<Entry>) {
+        if let Some(queue) = &self.0 {
+            queue.add(Delta::Alert(Arc::clone(entry)));
+        }
     }
 
     /// Takes up to `max` changes, oldest first, and tells whether any were dropped since the last time.
@@ -73,6 +74,17 @@ impl Outbox {
 }
 
 impl Queue {
+    fn add(&self, delta: Delta) {
+        let mut waiting = self.lock();
+        if waiting.deltas.len() >= self.limit {
+            waiting.deltas.pop_front();
+            waiting.dropped = true;
+        }
+        waiting.deltas.push_back(delta);
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,15 +96,20 @@ mod tests {
 
     #[test]
     fn an_outbox_that_nobody_drains_does_not_even_encode() {
-        Outbox::none().push(Kind::Log, || unreachable!("nobody will send it"));
+        Outbox::none().push(Kind::Log, b"", || unreachable!("nobody will send it"));
     }
 
     #[test]
     fn a_full_outbox_drops_the_oldest_and_says_so_once() {
         let outbox = Outbox::bounded(2);
-        (1..=3).for_each(|n| outbox.push(Kind::Alert, || vec![n]));
+        (1..=3).for_each(|n| outbox.push(Kind::Log, b"key", || vec![n]));
         let (deltas, dropped) = outbox.drain(10);
-        assert_eq!((deltas.iter().map(|d| d.bytes[0]).collect::<Vec<_>>(), dropped), (vec![2, 3], true));
-        assert_eq!(outbox.drain(10), (Vec::new(), false));
+        let first_byte = |delta: &Delta| match delta {
+            Delta::Record { bytes, .. } => bytes[0],
+            Delta::Alert(_) => 0,
+        };
+        assert_eq!((deltas.iter().map(first_byte).collect::<Vec<_>>(), dropped), (vec![2, 3], true));
+        let (deltas, dropped) = outbox.drain(10);
+        assert!(deltas.is_empty() && !dropped);
     }
 }

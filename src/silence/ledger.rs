@@ -19,7 +19,7 @@ use super::{
     model::{MatcherSets, Silence, SilenceId, fits},
 };
 use crate::{
-    alert::{Fingerprint, Labels},
+    alert::{Fingerprint, FingerprintMap, Labels},
     clock::Time,
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Ledger {
     active: BTreeSet<(Time, Slot)>,
     /// The latest moment looked at.
     seen: Option<Time>,
-    known: HashMap<Fingerprint, Known>,
+    known: FingerprintMap<Known>,
 }
 
 struct Entry {

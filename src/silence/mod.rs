@@ -12,7 +12,10 @@ mod wire;
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -127,6 +130,7 @@ impl Default for Query {
 /// All silences. Shared by reference; only [`Silences::set`] and [`Silences::expire`] wait, for the disk.
 pub struct Silences {
     ledger: Mutex<Ledger>,
+    version: AtomicU64,
     config: SilencesConfig,
     store: Store,
     outbox: Outbox,
@@ -152,7 +156,7 @@ impl Silences {
     pub fn open(config: SilencesConfig, around: Surroundings) -> Result<Arc<Self>, LoadError> {
         let Surroundings { store, outbox, clock, random, metrics } = around;
         let ledger = Mutex::default();
-        let silences = Arc::new(Silences { ledger, config, store, outbox, clock, random, metrics });
+        let silences = Arc::new(Silences { ledger, version: AtomicU64::new(1), config, store, outbox, clock, random, metrics });
         silences.load_store()?;
         silences.load_snapshot()?;
         silences.note_sizes(&silences.ledger());
@@ -253,6 +257,7 @@ impl Silences {
             }
         }
         let Some(id) = changed.last().map(|silence| silence.id.clone()) else { return Err(SetError::NotFound) };
+        self.pass_on(&changed);
         let durable = self.commit(&mut ledger, changed, now);
         Ok((id, durable))
     }
@@ -315,18 +320,22 @@ impl Silences {
         }
     }
 
-    /// Puts changed silences in force, and hands them to peers and disk. Under the lock, so that both see
+    /// Hands own changes to the peers. Under the lock, so that they see changes in the order in which memory does.
+    fn pass_on(&self, changed: &[Silence]) {
+        for silence in changed {
+            self.outbox.push(Kind::Silence, silence.id.as_str().as_bytes(), || wire::encode(silence));
+        }
+    }
+
+    /// Puts changed silences in force, and hands them to the disk. Under the lock, so that it sees
     /// changes in the order in which memory did.
     fn commit(&self, ledger: &mut Ledger, changed: Vec<Silence>, now: Time) -> Durable {
         let mut changes = Changes::with_capacity(changed.len());
         for silence in changed {
-            let (key, value) = change(&silence);
-            if let Value::Bytes(bytes) = &value {
-                self.outbox.push(Kind::Silence, || bytes.to_vec());
-            }
-            changes.push((key, value));
+            changes.push(change(&silence));
             ledger.put(Arc::new(silence), now);
         }
+        self.version.fetch_add(1, Ordering::Relaxed);
         self.note_sizes(ledger);
         self.store.write(Table::Silences, changes)
     }
@@ -345,7 +354,9 @@ impl Silences {
             }
             let ended = old.expired(now, self.config.retention);
             self.log(&ended, "expired");
-            (ended.id.clone(), self.commit(&mut ledger, vec![ended], now))
+            let (id, changed) = (ended.id.clone(), vec![ended]);
+            self.pass_on(&changed);
+            (id, self.commit(&mut ledger, changed, now))
         };
         durable.await.map_err(|source| NotDurable { id, source }.into())
     }
@@ -405,7 +416,7 @@ impl Silences {
         self.ledger().counts(now)
     }
 
-    /// Takes in a peer's record: the newer one wins. Returns whether it was news; it is passed on then.
+    /// Takes in a peer's record: the newer one wins. Returns whether it was news.
     ///
     /// # Errors
     /// When the bytes are no silence.
@@ -427,13 +438,21 @@ impl Silences {
         Ok(true)
     }
 
-    /// Every silence, encoded: for a peer that joins.
+    /// Raised with each change: two equal numbers, equal silences.
     #[must_use]
-    pub fn encoded(&self) -> Vec<Vec<u8>> {
-        self.all().iter().map(|silence| wire::encode(silence)).collect()
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
-    fn all(&self) -> Vec<Arc<Silence>> {
+    /// The record of a silence, for peers.
+    #[must_use]
+    pub fn encode(silence: &Silence) -> Vec<u8> {
+        wire::encode(silence)
+    }
+
+    /// Every silence, in no particular order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Silence>> {
         self.ledger().all().cloned().collect()
     }
 
@@ -460,6 +479,7 @@ impl Silences {
     fn collect_garbage(&self, now: Time) {
         let mut ledger = self.ledger();
         let gone = ledger.collect_garbage(now);
+        self.version.fetch_add(1, Ordering::Relaxed);
         self.note_sizes(&ledger);
         if !gone.is_empty() {
             let changes = gone.iter().map(|id| (key(id), Value::Deleted)).collect();

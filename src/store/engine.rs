@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Pages kept in memory. Nothing is read after the start, so that this only serves the next commit.
-const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 
 pub(super) type Sources = BTreeMap<Table, Source>;
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;

@@ -40,7 +40,7 @@ async fn alerts_are_written_a_moment_later() {
     let disk = MemoryDisk::new();
     let store = open(&disk).unwrap();
     store.write_unwatched(Table::Alerts, vec![(key(1), Value::Bytes([1].into()))]);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     assert_eq!(content(&store, Table::Alerts), BTreeMap::new());
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(content(&store, Table::Alerts), one(1, &[1]));

@@ -15,7 +15,7 @@ use super::{
 use crate::metrics::Metrics;
 
 /// How long alerts gather before they are written.
-const GATHER: Duration = Duration::from_millis(300);
+const GATHER: Duration = Duration::from_millis(100);
 /// Between attempts while the disk refuses: doubling, from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(5);

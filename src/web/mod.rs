@@ -27,12 +27,12 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use self::{file::WebFileError, listen::ListenError, serve::CONNECTIONS_MAX};
 use self::{
-    file::{Acceptor, Settings, WebFile},
+    file::Acceptor,
     serve::Server,
-    service::Service,
+    service::{OpenFile, Service},
 };
+pub use self::{file::WebFileError, listen::ListenError, serve::CONNECTIONS_MAX};
 use crate::api::Api;
 
 /// What the flags say.
@@ -72,7 +72,7 @@ pub enum WebError {
 pub struct Web {
     options: WebOptions,
     listeners: Vec<TcpListener>,
-    file: Option<(Arc<WebFile>, Arc<Settings>)>,
+    file: Option<OpenFile>,
     tls: Option<Acceptor>,
 }
 
@@ -119,8 +119,7 @@ impl Web {
             tracing::info!(http2, %address, "{encryption}");
         }
         let metrics = Arc::clone(&api.metrics);
-        let file = self.file.as_ref().map(|(file, settings)| (Arc::clone(file), &**settings));
-        let service = Arc::new(Service::new(&self.options, file, api, reload));
+        let service = Arc::new(Service::new(&self.options, self.file, api, reload));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let server = Arc::new(Server { service, tls: self.tls, metrics, places });
         let mut loops = JoinSet::new();

@@ -4,7 +4,7 @@
 //! connection and nothing else. Bounds: connections at once, time for a TLS handshake, time for the head of a
 //! request (idle connections included, long enough for the keep-alive of any client), size of the head.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     Request,
@@ -131,7 +131,7 @@ impl Server {
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = stopped(&mut stop) => {
-                Pin::new(connection.inner()).graceful_shutdown();
+                std::pin::Pin::new(connection.inner()).graceful_shutdown();
                 connection.await
             }
         };

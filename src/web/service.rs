@@ -48,7 +48,7 @@ struct Guard {
 impl Service {
     pub fn new(
         options: &WebOptions,
-        file: Option<(Arc<WebFile>, &Settings)>,
+        file: Option<OpenFile>,
         api: Arc<Api>,
         reload: mpsc::Sender<ReloadRequest>,
     ) -> Self {
@@ -110,7 +110,7 @@ impl Service {
                 pages::text(StatusCode::SERVICE_UNAVAILABLE, text)
             }),
         };
-        if answer.body().len().is_none() {
+        if answer.body().known_len().is_none() {
             answer.body_mut().hold(place);
         }
         answer
@@ -131,7 +131,7 @@ impl Service {
             Target::Page(page, label) => {
                 let (parts, _) = request.into_parts();
                 let answer = self.page(page, &parts).await;
-                let size = answer.body().len().unwrap_or_default();
+                let size = answer.body().known_len().unwrap_or_default();
                 let sizes = self.metrics.http_response_size_bytes.with_label_values(&[label, method_label(&method)]);
                 sizes.observe(size as f64);
                 self.observed(label, &method, started, answer)
@@ -190,7 +190,7 @@ impl Service {
         let duration = self.metrics.http_request_duration_seconds.with_label_values(&labels);
         let clock = self.clock.clone();
         let done = Done(move || duration.observe(clock.monotonic().saturating_duration_since(started).as_secs_f64()));
-        if answer.body().len().is_none() {
+        if answer.body().known_len().is_none() {
             answer.body_mut().hold(done);
         }
         answer
@@ -228,8 +228,11 @@ fn unauthorized() -> Answer {
     answer
 }
 
+/// The web configuration file, and what it said at start.
+pub(super) type OpenFile = (Arc<WebFile>, Arc<Settings>);
+
 /// Opens the web configuration file and sees whether it can be used.
-pub(super) fn open_file(path: Option<&PathBuf>) -> Result<Option<(Arc<WebFile>, Arc<Settings>)>, WebFileError> {
+pub(super) fn open_file(path: Option<&PathBuf>) -> Result<Option<OpenFile>, WebFileError> {
     let Some(path) = path else { return Ok(None) };
     let file = Arc::new(WebFile::new(path.clone()));
     let settings = file.current()?;

@@ -28,7 +28,6 @@ const CONFIG: &str = "route: {receiver: r}\nreceivers: [{name: r}]\n";
 fn service(options: &WebOptions) -> (Service, mpsc::Receiver<ReloadRequest>) {
     let (sender, receiver) = mpsc::channel(1);
     let file = service::open_file(options.config_file.as_ref()).unwrap();
-    let file = file.as_ref().map(|(file, settings)| (Arc::clone(file), &**settings));
     (Service::new(options, file, api(CONFIG), sender), receiver)
 }
 

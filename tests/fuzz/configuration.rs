@@ -6,8 +6,7 @@ use std::{path::Path, sync::Arc};
 use carillon::{
     alert::{Labels, matcher::ParseMode, text::parse_time},
     clock::Time,
-    config::{self, LoadOptions, Loaded},
-    dispatch::Router,
+    config::{self, LoadOptions, Loaded, Route},
     inhibit::Inhibitor,
 };
 
@@ -180,17 +179,30 @@ fn anchored(rng: &mut Rng, text: &str) -> String {
 impl Configuration {
     fn use_it(&self, loaded: &Loaded) {
         let config = &loaded.config;
-        let router = Router::new(&config.route);
         let inhibitor = Inhibitor::new(&config.inhibit_rules);
         for labels in &self.alerts {
-            assert!(!router.walk(labels).is_empty(), "every alert has a route");
-            assert!(!router.paths_of(labels.fingerprint(), labels).receivers.is_empty());
+            assert!(routes_of(&config.route, labels) > 0, "every alert has a route");
             let _ = inhibitor.inhibited_by(labels, self.moments[0]);
         }
         for interval in config.time_intervals.values() {
-            self.moments.iter().for_each(|at| drop(interval.contains(*at)));
+            self.moments.iter().for_each(|at| _ = interval.contains(*at));
         }
-        let known: Vec<&Arc<str>> = config.receivers.iter().map(|receiver| &receiver.name).collect();
-        assert!(router.routes().iter().all(|route| known.contains(&&route.receiver)), "a route names a receiver that is not there");
+        assert!(config.receiver(&config.route.receiver).is_some(), "the receiver is there");
     }
+}
+
+/// How many routes an alert goes to.
+fn routes_of(route: &Arc<Route>, labels: &Labels) -> usize {
+    if !route.matchers.matches(labels) {
+        return 0;
+    }
+    let mut found = 0;
+    for child in &route.routes {
+        let below = routes_of(child, labels);
+        found += below;
+        if below > 0 && !child.continue_ {
+            break;
+        }
+    }
+    found.max(1)
 }

@@ -73,7 +73,12 @@ fn any_request_is_answered() {
 
 #[test]
 fn any_snapshot_file_is_read_or_refused() {
-    fuzz::<snapshots::Files>(300);
+    fuzz::<snapshots::Snapshots>(300);
+}
+
+#[test]
+fn any_database_file_is_opened_or_refused() {
+    fuzz::<snapshots::Databases>(100);
 }
 
 #[test]

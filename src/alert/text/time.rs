@@ -144,6 +144,8 @@ pub fn push_rfc3339_nano(out: &mut String, time: Time) {
 
 /// `2024-05-06T07:08:09`. By hand, since alerts are written by the hundred thousand.
 fn push_seconds(out: &mut String, time: Time) {
+    // Asked itself, each of the parts would be moved to the time zone first.
+    let time = time.naive_utc();
     match u32::try_from(time.year()) {
         Ok(year) if year <= 9999 => push_padded(out, year, 4),
         _ => out.push_str(&format!("{:04}", time.year())),

@@ -41,9 +41,8 @@ pub fn check_with(
     let mut message = format!("unexpected status code {status}");
     let detail = detail(response);
     if !detail.is_empty() {
-        let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
         message.push_str(": ");
-        message.push_str(detail.get(..end).unwrap_or_default());
+        message.push_str(shortened(&detail));
     }
     Err(NotifyError {
         message,
@@ -52,6 +51,35 @@ pub fn check_with(
         progress: Progress::Refused,
         retry_after: retry_after(response, now),
     })
+}
+
+/// What of an answer is worth showing.
+fn shortened(detail: &str) -> &str {
+    detail.get(..detail.floor_char_boundary(DETAIL_BYTES_MAX)).unwrap_or_default()
+}
+
+/// The status was good, but the answer says that the message was not taken: final.
+#[must_use]
+pub fn refused(message: &str) -> NotifyError {
+    NotifyError {
+        message: shortened(message).to_owned(),
+        retry: false,
+        reason: FailureReason::ClientError,
+        progress: Progress::Refused,
+        retry_after: None,
+    }
+}
+
+/// The status was good, but what the answer says cannot be known: worth another attempt.
+#[must_use]
+pub fn unreadable(message: &str) -> NotifyError {
+    NotifyError {
+        message: shortened(message).to_owned(),
+        retry: true,
+        reason: FailureReason::Other,
+        progress: Progress::Ambiguous,
+        retry_after: None,
+    }
 }
 
 /// `Retry-After`: seconds, or a date.

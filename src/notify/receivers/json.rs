@@ -16,6 +16,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::value::RawValue;
+
 use crate::{alert::Labels, config::model::Payload};
 
 /// Opens an object in `out`.
@@ -38,6 +40,16 @@ pub fn body(capacity: usize, write: impl FnOnce(&mut String)) -> String {
     write(&mut out);
     out.push('\n');
     out
+}
+
+/// As [`body`], where writing can fail.
+///
+/// # Errors
+/// Those of `write`.
+pub fn try_body<E>(capacity: usize, write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<String, E> {
+    let mut written = Ok(());
+    let body = body(capacity, |out| written = write(out));
+    written.map(|()| body)
 }
 
 /// An open object. Values of any other kind are written after [`Object::key`].
@@ -197,6 +209,26 @@ fn push_escaped(out: &mut String, c: char) {
     }
 }
 
+/// JSON that is there already, without the white space between its parts and with the same escapes as
+/// [`push_text`] makes.
+///
+/// # Errors
+/// It is not JSON: where, and why.
+pub fn push_embedded(out: &mut String, json: &str) -> Result<(), String> {
+    let valid: &RawValue = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let (mut in_text, mut escaped) = (false, false);
+    for c in valid.get().chars() {
+        match c {
+            ' ' | '\t' | '\n' | '\r' if !in_text => {}
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_escaped(out, c),
+            other => out.push(other),
+        }
+        in_text ^= c == '"' && !escaped;
+        escaped = in_text && c == '\\' && !escaped;
+    }
+    Ok(())
+}
+
 /// A number as Go writes a `float64`; JSON has no infinities and no NaN.
 ///
 /// # Errors
@@ -310,6 +342,16 @@ mod tests {
         root.null("none");
         root.end();
         assert_eq!(out, r#"{"b":"1","a":["x",{"n":3}],"empty":{},"yes":true,"none":null}"#);
+    }
+
+    #[test]
+    fn embedded_json_is_compacted_and_escaped() {
+        let mut out = String::new();
+        push_embedded(&mut out, " { \"a b\" : [1.50, \"<\\\\\", \"x \\\" y&\"],\n \"c\": null }\n").unwrap();
+        assert_eq!(out, r#"{"a b":[1.50,"\u003c\\","x \" y\u0026"],"c":null}"#);
+        for wrong in ["", "plain", "{\"a\":}", "[1] 2"] {
+            assert!(push_embedded(&mut String::new(), wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -21,13 +21,19 @@ const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 /// truncated and shows nowhere else: status and common labels are those of the alerts that are left.
 #[must_use]
 pub fn generic(notification: &Notification, max_alerts: u64, version: &str) -> String {
+    generic_listing(notification, max_alerts, usize::MAX, version)
+}
+
+/// The same message, of whose alerts only the first `listed` are in the list; all else is as if they all were.
+#[must_use]
+pub fn generic_listing(notification: &Notification, max_alerts: u64, listed: usize, version: &str) -> String {
     let (alerts, truncated) = first_alerts(&notification.alerts, max_alerts);
-    json::body(1024 + alerts.len() * ALERT_BYTES, |out| {
+    json::body(1024 + alerts.len().min(listed) * ALERT_BYTES, |out| {
         let mut root = json::object(out);
         root.text("receiver", &quote_meta(&notification.receiver));
         root.text("status", status(alerts, notification.now));
         let mut list = root.array("alerts");
-        for alert in alerts {
+        for alert in alerts.iter().take(listed) {
             push_alert(list.object(), alert, notification.now);
         }
         list.end();

@@ -3,15 +3,32 @@
 //! [`build`] turns one checked integration of the configuration into something that can deliver. It runs at
 //! start and at every reload, so whatever can be wrong with the settings (certificates, proxies) shows there.
 //! Shared ways of writing, cutting and judging live beside the integrations: [`json`], [`text`], [`payload`],
-//! [`http_status`]. An integration makes one attempt; retries, time limits and the log are the pipeline's.
+//! [`http_status`], [`sender`]. An integration makes one attempt; retries, time limits and the log are the pipeline's.
 
+pub mod address;
+pub mod discord;
 pub mod email;
 pub mod http_status;
+pub mod incidentio;
+pub mod jira;
 pub mod json;
+pub mod mattermost;
 pub mod message;
+pub mod msteams;
+pub mod msteamsv2;
+pub mod opsgenie;
+pub mod pagerduty;
 pub mod payload;
+pub mod pushover;
+pub mod rocketchat;
+pub mod sender;
+pub mod slack;
+pub mod telegram;
 pub mod text;
+pub mod victorops;
+pub mod webex;
 pub mod webhook;
+pub mod wechat;
 
 use std::sync::Arc;
 
@@ -75,6 +92,21 @@ pub fn build(config: &IntegrationConfig, context: &BuildContext) -> Result<Box<d
     match &config.settings {
         Settings::Webhook(webhook) => Ok(Box::new(webhook::Webhook::new(webhook, context)?)),
         Settings::Email(email) => email::build(email, context),
+        Settings::Slack(slack) => Ok(Box::new(slack::Slack::new(slack, context)?)),
+        Settings::PagerDuty(pagerduty) => Ok(Box::new(pagerduty::PagerDuty::new(pagerduty, context)?)),
+        Settings::OpsGenie(opsgenie) => Ok(Box::new(opsgenie::OpsGenie::new(opsgenie, context)?)),
+        Settings::VictorOps(victorops) => Ok(Box::new(victorops::VictorOps::new(victorops, context)?)),
+        Settings::WeChat(wechat) => Ok(Box::new(wechat::WeChat::new(wechat, context)?)),
+        Settings::Pushover(pushover) => Ok(Box::new(pushover::Pushover::new(pushover, context)?)),
+        Settings::IncidentIo(incidentio) => Ok(Box::new(incidentio::IncidentIo::new(incidentio, context)?)),
+        Settings::RocketChat(rocketchat) => Ok(Box::new(rocketchat::RocketChat::new(rocketchat, context)?)),
+        Settings::Mattermost(mattermost) => Ok(Box::new(mattermost::Mattermost::new(mattermost, context)?)),
+        Settings::Discord(discord) => Ok(Box::new(discord::Discord::new(discord, context)?)),
+        Settings::MsTeams(msteams) => Ok(Box::new(msteams::MsTeams::new(msteams, context)?)),
+        Settings::MsTeamsV2(msteamsv2) => Ok(Box::new(msteamsv2::MsTeamsV2::new(msteamsv2, context)?)),
+        Settings::Webex(webex) => Ok(Box::new(webex::Webex::new(webex, context)?)),
+        Settings::Telegram(telegram) => Ok(Box::new(telegram::Telegram::new(telegram, context)?)),
+        Settings::Jira(jira) => Ok(Box::new(jira::Jira::new(jira, context)?)),
         _ => {
             tracing::error!(
                 integration = config.kind,

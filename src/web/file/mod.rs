@@ -66,8 +66,10 @@ impl Stamp {
 #[derive(Debug)]
 pub(super) struct WebFile {
     path: PathBuf,
-    last: Mutex<Option<(Stamp, Result<Arc<Settings>, WebFileError>)>>,
+    last: Mutex<Option<(Stamp, Said)>>,
 }
+
+type Said = Result<Arc<Settings>, WebFileError>;
 
 impl WebFile {
     pub fn new(path: PathBuf) -> Self {
@@ -75,7 +77,7 @@ impl WebFile {
     }
 
     /// What the file says now. Costs one look at its metadata if it is as it was.
-    pub fn current(&self) -> Result<Arc<Settings>, WebFileError> {
+    pub fn current(&self) -> Said {
         let stamp = Stamp::of(&self.path)?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
