@@ -15,6 +15,9 @@ use carillon::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).eq(["demo"]) {
+        return demonstrate();
+    }
     let options = match cli::parse(std::env::args().skip(1), &app::version_text()) {
         Ok(Command::Print(text)) => {
             print!("{text}");
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
         }
     };
     logging::start(options.log_level, options.log_format, Clock::system());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(err = %error, "the runtime cannot be started");
@@ -38,6 +41,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(err = %error, "the server ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// `carillon demo`.
+fn demonstrate() -> ExitCode {
+    let outcome = runtime().map_err(|error| error.to_string());
+    match outcome.and_then(|runtime| runtime.block_on(app::demo::run()).map_err(|error| error.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("alertmanager: error: {error}");
             ExitCode::FAILURE
         }
     }

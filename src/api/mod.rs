@@ -45,7 +45,7 @@ use percent_encoding::percent_decode_str;
 pub use answer::{Answer, Body};
 pub use body::{BODIES_BYTES_MAX, BODY_BYTES_MAX};
 pub(crate) use query::valid_escapes;
-pub use status::{ClusterStatus, PeerStatus};
+pub use status::{ClusterStatus, MemberStatus, PeerStatus};
 
 use self::{
     answer::Fault,

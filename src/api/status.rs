@@ -1,7 +1,11 @@
 //! `GET /status`, and the state of the cluster as the API shows it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use chrono::TimeDelta;
 use http::StatusCode;
 
 use super::{
@@ -19,6 +23,63 @@ pub struct ClusterStatus {
     pub settled: bool,
     /// Members with this node, alive or suspect, by name.
     pub peers: Vec<PeerStatus>,
+    /// All known ones in detail: ours alone, under a key of its own.
+    pub members: Vec<MemberStatus>,
+}
+
+/// How one member is seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "as they are shown")]
+pub struct MemberStatus {
+    pub name: String,
+    pub address: String,
+    /// Empty as long as it is not known.
+    pub version: String,
+    pub state: &'static str,
+    pub is_self: bool,
+    /// Among the live ones.
+    pub position: Option<u64>,
+    /// Since states were last compared.
+    pub last_exchange: Option<Duration>,
+    pub round_trip: Option<Duration>,
+    /// Its clock minus the own one.
+    pub clock_offset: Option<TimeDelta>,
+    pub unacknowledged: u64,
+    pub udp: bool,
+    pub tcp: bool,
+}
+
+impl MemberStatus {
+    fn push(&self, out: &mut Vec<u8>) {
+        let mut text = |key: &str, value: &str| {
+            out.extend_from_slice(key.as_bytes());
+            push_string(out, value);
+        };
+        text("{\"name\":", &self.name);
+        text(",\"address\":", &self.address);
+        text(",\"state\":", self.state);
+        if !self.version.is_empty() {
+            text(",\"version\":", &self.version);
+        }
+        let seconds = |duration: Duration| format!("{:.3}", duration.as_secs_f64());
+        let offset = self.clock_offset.map(|offset| format!("{}", offset.num_milliseconds()));
+        let numbers = [
+            ("self", Some(self.is_self.to_string())),
+            ("position", self.position.map(|position| position.to_string())),
+            ("lastExchangeSeconds", self.last_exchange.map(seconds)),
+            ("roundTripSeconds", self.round_trip.map(|time| format!("{:.6}", time.as_secs_f64()))),
+            ("clockOffsetMilliseconds", offset),
+            ("unacknowledgedDeltas", (!self.is_self).then(|| self.unacknowledged.to_string())),
+            ("udp", (!self.is_self).then(|| self.udp.to_string())),
+            ("tcp", (!self.is_self).then(|| self.tcp.to_string())),
+        ];
+        for (key, value) in numbers {
+            if let Some(value) = value {
+                out.extend_from_slice(format!(",\"{key}\":{value}").as_bytes());
+            }
+        }
+        out.push(b'}');
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +114,10 @@ impl ClusterStatus {
                 (Some(_), true) => "ready",
             },
         );
+        if !self.members.is_empty() {
+            out.extend_from_slice(b",\"members\":");
+            push_array(out, &self.members, |out, member| member.push(out));
+        }
         out.push(b'}');
     }
 }
@@ -137,7 +202,7 @@ mod tests {
     #[test]
     fn a_cluster_shows_its_members() {
         let peers = vec![PeerStatus { name: "a".into(), address: "127.0.0.1:9094".into() }];
-        let cluster = ClusterStatus { name: Some("a".into()), settled: true, peers };
+        let cluster = ClusterStatus { name: Some("a".into()), settled: true, peers, members: vec![] };
         assert_eq!(
             text(&cluster),
             r#"{"name":"a","peers":[{"address":"127.0.0.1:9094","name":"a"}],"status":"ready"}"#

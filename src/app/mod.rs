@@ -4,9 +4,11 @@
 //! server, and then waits for signals and reload requests. At the end it goes the way back: no new requests, what
 //! is being sent gets time to finish, state is written. Decisions are made in the parts; here is only their order.
 
+pub mod demo;
 mod external_url;
 mod maintenance;
 mod reload;
+mod ring;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -18,9 +20,10 @@ use tokio::{
 
 use crate::{
     alerts::{Alerts, AlertsConfig},
-    api::{self, ClusterStatus, Handles},
-    cli::{ClusterOptions, Options},
-    clock::Clock,
+    api::{self, Handles},
+    cli::Options,
+    clock::{Clock, Correction},
+    cluster::{ClusterError, ClusterMetrics, network},
     config::{self, ConfigError, LoadOptions},
     dispatch::{Dispatcher, DispatcherParts},
     metrics::{BuildInfo, Metrics, MetricsOptions},
@@ -28,6 +31,7 @@ use crate::{
     notify::Peer,
     random::Random,
     replica::{AlertKeeper, Outbox},
+    ring::{Graces, Ring, RingParts},
     silence::{self, Silences, SilencesConfig, Surroundings},
     store::{OpenError, Store},
     web::{self, ReloadFailed, ReloadRequest, Web},
@@ -58,6 +62,8 @@ pub const BUILD: BuildInfo = BuildInfo {
 
 /// How long notifications under way get at the end. Service managers wait 20 s or less before they kill.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Changes that peers have not been sent yet; beyond it comparing states brings them.
+const OUTBOX_MAX: usize = 200_000;
 /// How long requests under way get at the end.
 const WEB_GRACE: Duration = Duration::from_secs(2);
 
@@ -80,11 +86,10 @@ pub enum StartError {
     Web(#[from] web::WebError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
-    #[error(
-        "--cluster.peer is given, but this version cannot run as a cluster yet: every node would notify on its own. \
-         Run one node without --cluster.peer, or with --cluster.listen-address= to ignore all cluster flags"
-    )]
-    NoCluster,
+    #[error(transparent)]
+    Ring(#[from] ring::RingError),
+    #[error("cluster: {0}")]
+    Cluster(#[from] ClusterError),
 }
 
 /// The text of `--version`.
@@ -110,7 +115,12 @@ pub fn version_text() -> String {
 /// # Errors
 /// Why it could not start.
 pub async fn run(options: Options) -> Result<(), StartError> {
-    let clock = Clock::system();
+    let (own_clock, correction) = (Clock::system(), Correction::default());
+    // Deadlines are judged by what most clocks of the cluster show.
+    let clock = match options.cluster {
+        Some(_) => own_clock.clone().corrected(correction.clone()),
+        None => own_clock.clone(),
+    };
     let started = clock.monotonic();
     let started_at = clock.now();
     tracing::info!(version = BUILD.version, branch = BUILD.branch, revision = BUILD.revision, "Starting Alertmanager");
@@ -118,16 +128,27 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         tracing::warn!(feature, "experimental feature enabled");
     }
     let mut signals = Signals::new()?;
-    if options.cluster.as_ref().is_some_and(|cluster| !cluster.peers.is_empty()) {
-        return Err(StartError::NoCluster);
-    }
     let metrics = Metrics::new(metrics_options(&options), BUILD, &clock);
     metrics.alerts_per_alert_limit.set(i64::try_from(options.per_alertname_limit).unwrap_or(i64::MAX));
 
     // State.
     let random = Random::system();
     let store = Store::open(&options.storage_path, Arc::clone(&metrics))?;
-    let state = State::open(&options, &store, &clock, &random, &metrics)?;
+    let identity = options.cluster.as_ref().map(|cluster| ring::Identity::of(cluster, &store, &random)).transpose()?;
+    let outbox = if identity.is_some() { Outbox::bounded(OUTBOX_MAX) } else { Outbox::none() };
+    let node = identity.as_ref().map_or_else(hostname, |identity| identity.name.clone());
+    let (state, graces) = State::open(&options, &node, &outbox, &store, &clock, &random, &metrics)?;
+    let ring = options.cluster.as_ref().map(|cluster| {
+        Ring::new(RingParts {
+            clock: clock.clone(),
+            correction,
+            metrics: Arc::clone(&metrics),
+            replica: ring::replica(&state),
+            outbox,
+            graces,
+            peer_timeout: cluster.peer_timeout,
+        })
+    });
 
     // Configuration.
     let web = Web::bind(web_options(&options)?).await?;
@@ -151,12 +172,18 @@ pub async fn run(options: Options) -> Result<(), StartError> {
             metrics: Arc::clone(&metrics),
             nflog: Arc::clone(&state.nflog),
             silences: Arc::clone(&state.silences),
-            peer: Peer::alone(),
+            peer: ring.as_ref().map_or_else(Peer::alone, Ring::peer),
             external_url: external_url.text.as_str().into(),
             start_at: started + options.dispatch_start_delay,
         },
         &plan,
     );
+    if let (Some(ring), Some(cluster), Some(identity)) = (&ring, &options.cluster, &identity) {
+        let config = ring::config(cluster, identity, &store)?;
+        let effects = (dispatcher.clone(), Arc::clone(&inhibitor));
+        let cluster_metrics = ClusterMetrics::new(metrics.registry());
+        ring.join(config, Arc::new(network::System), own_clock, random.clone(), cluster_metrics, effects).await?;
+    }
     let alerts = Arc::clone(&state.alerts);
     dispatcher.start(&move || alerts.snapshot());
     let maintenance = Maintenance::start(&options, &clock, &state, &inhibitor, &dispatcher);
@@ -177,7 +204,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         silences: Arc::clone(&state.silences),
         dispatcher: dispatcher.clone(),
         records: state.keeper.clone(),
-        cluster: cluster_status(options.cluster.as_ref(), &random),
+        cluster: ring::status(ring.as_ref()),
     });
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(web.serve(api, reload_requests, stopped, WEB_GRACE));
@@ -205,6 +232,9 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         tracing::error!(err = %error, "the web server did not end cleanly");
     }
     dispatcher.shutdown(DRAIN_GRACE).await;
+    if let Some(ring) = &ring {
+        ring.leave().await;
+    }
     maintenance.finish(&state).await;
     if let Err(error) = store.close().await {
         tracing::error!(err = %error, "the store could not be closed cleanly; what was acknowledged is on disk");
@@ -245,14 +275,16 @@ struct State {
 }
 
 impl State {
+    #[allow(clippy::too_many_arguments, reason = "everything that state is made of")]
     fn open(
         options: &Options,
+        node: &str,
+        outbox: &Outbox,
         store: &Store,
         clock: &Clock,
         random: &Random,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, StartError> {
-        let outbox = Outbox::none();
+    ) -> Result<(Self, Graces), StartError> {
         let silences = Silences::open(
             SilencesConfig {
                 retention: options.retention,
@@ -270,7 +302,7 @@ impl State {
             },
         )?;
         let nflog = Nflog::open(
-            NflogConfig { retention: options.retention, writer: Writer::named(&node_name(options.cluster.as_ref())) },
+            NflogConfig { retention: options.retention, writer: Writer::named(node) },
             store.clone(),
             outbox.clone(),
             clock.clone(),
@@ -280,17 +312,13 @@ impl State {
             per_alertname_limit: options.per_alertname_limit,
             retention: options.retention,
         }));
-        let keeper = AlertKeeper::new(store.clone(), outbox, &alerts);
+        let keeper = AlertKeeper::new(store.clone(), outbox.clone(), &alerts);
         let now = clock.now();
-        alerts.restore(keeper.load(&nflog, now)?, now);
-        Ok(State { alerts, silences, nflog, keeper })
+        let restored = keeper.load(&nflog, now)?;
+        let graces = Graces::of(&restored, now);
+        alerts.restore(restored, now);
+        Ok((State { alerts, silences, nflog, keeper }, graces))
     }
-}
-
-/// The name that log entries of this node carry: as stable as the operator made it.
-fn node_name(cluster: Option<&ClusterOptions>) -> String {
-    let given = cluster.and_then(|cluster| cluster.peer_name.clone());
-    given.unwrap_or_else(hostname)
 }
 
 /// The machine's name; `localhost` where the system does not tell.
@@ -298,19 +326,6 @@ fn hostname() -> String {
     let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
-}
-
-/// What `/api/v2/status` says: a cluster of this node alone, or none.
-fn cluster_status(cluster: Option<&ClusterOptions>, random: &Random) -> Arc<dyn Fn() -> ClusterStatus + Send + Sync> {
-    let status = cluster.map_or_else(ClusterStatus::default, |cluster| {
-        let name = cluster.peer_name.clone().unwrap_or_else(|| random.uuid_v4());
-        let address = cluster.advertise_address.map_or_else(
-            || cluster.listen_address.to_string(),
-            |(ip, port)| std::net::SocketAddr::new(ip, port).to_string(),
-        );
-        ClusterStatus { name: Some(name.clone()), settled: true, peers: vec![api::PeerStatus { name, address }] }
-    });
-    Arc::new(move || status.clone())
 }
 
 fn refresh_before_scrapes(metrics: &Arc<Metrics>, state: &State, dispatcher: &Dispatcher, clock: &Clock) {

@@ -89,6 +89,12 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("cluster.reconnect-timeout", Duration, "6h0m0s", "How long lost peers are tried."),
     flag("cluster.tls-config", Text, "", "File that enables mutual TLS between nodes."),
     flag(
+        "cluster.secret-file",
+        Text,
+        "",
+        "File with the secret that nodes share: who has it not can neither read nor join. One secret a line, at least 16 bytes; with two the first seals and both are accepted, so that it can be changed node by node.",
+    ),
+    flag(
         "cluster.allow-insecure-public-advertise-address-discovery",
         Bool("no-cluster.allow-insecure-public-advertise-address-discovery"),
         "",

@@ -85,6 +85,7 @@ pub struct ClusterOptions {
     pub reconnect_interval: Duration,
     pub reconnect_timeout: Duration,
     pub tls_config: Option<PathBuf>,
+    pub secret_file: Option<PathBuf>,
     pub allow_public_address_discovery: bool,
     pub label: String,
 }
@@ -407,6 +408,7 @@ impl ClusterOptions {
             reconnect_interval: values.duration("cluster.reconnect-interval")?,
             reconnect_timeout: values.duration("cluster.reconnect-timeout")?,
             tls_config: values.optional("cluster.tls-config").map(PathBuf::from),
+            secret_file: values.optional("cluster.secret-file").map(PathBuf::from),
             allow_public_address_discovery: values.bool("cluster.allow-insecure-public-advertise-address-discovery"),
             label,
         }))

@@ -16,18 +16,18 @@ const PACKET_PART_BYTES_MAX: usize = 1400;
 
 #[derive(Debug, thiserror::Error)]
 #[error("not a message of this protocol: {0}")]
-pub(super) struct CodecError(String);
+pub(crate) struct CodecError(String);
 
 fn config<const LIMIT: usize>() -> Configuration<LittleEndian, Varint, Limit<LIMIT>> {
     bincode::config::standard().with_limit::<LIMIT>()
 }
 
-pub(super) fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+pub(crate) fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     // Our messages hold nothing that cannot be written; one above the limit is refused by the reader, as an empty one is.
     bincode::serde::encode_to_vec(message, config::<MESSAGE_BYTES_MAX>()).unwrap_or_default()
 }
 
-pub(super) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
+pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
     match bincode::serde::decode_from_slice(bytes, config::<MESSAGE_BYTES_MAX>()) {
         Ok((message, _)) => Ok(message),
         Err(error) => Err(CodecError(error.to_string())),
@@ -36,7 +36,7 @@ pub(super) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Co
 
 /// Bytes within a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Blob(pub Bytes);
+pub(crate) struct Blob(pub Bytes);
 
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

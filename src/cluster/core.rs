@@ -34,16 +34,27 @@ const TIMERS_MAX: usize = 4 * MEMBERS_MAX;
 /// What the core wants done, or tells.
 #[derive(Debug)]
 pub(super) enum Out {
-    Send { to: Identity, packet: Bytes },
+    Send {
+        to: Identity,
+        packet: Bytes,
+    },
     Up(Identity),
     Down(Identity),
-    Renamed { from: Identity, to: Identity },
+    Renamed {
+        from: Identity,
+        to: Identity,
+    },
     /// This node is suspecting a member: try it another way.
-    Suspected { identity: Identity },
+    Suspected {
+        identity: Identity,
+    },
     /// This node was declared down and is back as this.
     Renewed(Identity),
     /// A probe was answered.
-    RoundTrip { name: Arc<str>, took: Duration },
+    RoundTrip {
+        name: Arc<str>,
+        took: Duration,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -292,8 +303,7 @@ impl Core {
     /// A suspected member was tried over TCP.
     pub fn tried(&mut self, identity: &Identity, verdict: Verdict, now: Instant) {
         self.runtime.now = now;
-        let is_this =
-            |timer: &Timer<Identity>| matches!(timer, Timer::ChangeSuspectToDown { member_id, .. } if member_id == identity);
+        let is_this = |timer: &Timer<Identity>| matches!(timer, Timer::ChangeSuspectToDown { member_id, .. } if member_id == identity);
         let timer = self.runtime.timers.iter().find(|(_, timer)| is_this(timer)).map(|(at, _)| *at);
         match (verdict, timer) {
             (Verdict::Alive, Some(at)) => {
@@ -367,9 +377,9 @@ impl Core {
             .collect()
     }
 
-    /// Tells the others, by a few packets; afterwards this core is dead.
-    pub fn leave(&mut self, now: Instant) {
+    /// A member has left, and told everybody itself: a rumour of its death would only be in the way.
+    pub fn part(&mut self, identity: Identity, now: Instant) {
         self.runtime.now = now;
-        let _ = self.foca.leave_cluster(&mut self.runtime);
+        let _ = self.foca.apply_many(std::iter::once(foca::Member::down(identity)), false, &mut self.runtime);
     }
 }

@@ -29,8 +29,7 @@ impl Discovery {
     pub fn new(peers: &[String]) -> Result<Self, ClusterError> {
         let mut discovery = Discovery::default();
         for peer in peers {
-            let parsed: HostPort =
-                peer.parse().map_err(|source| ClusterError::Peer { peer: peer.clone(), source })?;
+            let parsed: HostPort = peer.parse().map_err(|source| ClusterError::Peer { peer: peer.clone(), source })?;
             let fixed = parsed.ip().map(|ip| SocketAddr::new(ip, parsed.port));
             discovery.peers.push(Configured {
                 host: parsed.host,

@@ -37,7 +37,8 @@ pub(super) fn start(env: &Arc<Env>, to: SocketAddr) {
                 env.metrics.exchanges_total.inc();
                 let took = env.clock.monotonic().saturating_duration_since(started);
                 env.metrics.exchange_seconds.observe(took.as_secs_f64());
-                env.tell(Event::Exchanged { to: Some(to), peer: Box::new(peer), newest, changed }).await;
+                let peer = Box::new(peer);
+                env.tell(Event::Exchanged { to: Some(to), peer, newest, changed, started }).await;
             }
             Err(error) => env.tell(Event::ExchangeFailed { to, error }).await,
         }
@@ -61,6 +62,7 @@ async fn call(env: &Arc<Env>, to: SocketAddr) -> Result<(Hello, u64, usize), Gre
 
 /// The other side.
 pub(super) async fn answer(env: &Arc<Env>, mut frames: Frames, peer: Hello) {
+    let started = env.clock.monotonic();
     let exchange = async {
         let newest = env.shared().newest;
         let theirs = read_digests(&mut frames).await?;
@@ -73,7 +75,7 @@ pub(super) async fn answer(env: &Arc<Env>, mut frames: Frames, peer: Hello) {
     };
     // One that broke off is the caller's to repeat.
     if let Ok(Ok((newest, changed))) = timeout(PATIENCE, exchange).await {
-        env.tell(Event::Exchanged { to: None, peer: Box::new(peer), newest, changed }).await;
+        env.tell(Event::Exchanged { to: None, peer: Box::new(peer), newest, changed, started }).await;
     }
 }
 
@@ -110,7 +112,13 @@ async fn send(env: &Env, frames: &mut Frames, theirs: &[(Kind, Digest)]) -> Resu
     frames.writer.write(&Message::Done).await
 }
 
-async fn send_records(env: &Env, frames: &mut Frames, kind: Kind, records: Vec<Blob>, bytes: usize) -> Result<(), GreetError> {
+async fn send_records(
+    env: &Env,
+    frames: &mut Frames,
+    kind: Kind,
+    records: Vec<Blob>,
+    bytes: usize,
+) -> Result<(), GreetError> {
     env.metrics.messages_sent_total.with_label_values(&[FULL_STATE]).inc();
     env.metrics.messages_sent_size_total.with_label_values(&[FULL_STATE]).inc_by(bytes as u64);
     frames.writer.write(&Message::Records(Records { kind, records })).await

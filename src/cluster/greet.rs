@@ -20,8 +20,8 @@ use tokio::{
 
 use super::{
     Handler, State,
-    core::Verdict,
     codec::MESSAGE_BYTES_MAX,
+    core::Verdict,
     identity::Identity,
     metrics::ClusterMetrics,
     network::{Network, Stream},
@@ -77,14 +77,41 @@ pub(super) enum Event {
     /// A greeting has succeeded.
     Greeted(Box<Greeting>),
     /// State was exchanged with this process; it holds our deltas up to `newest`, we hold its.
-    Exchanged { to: Option<SocketAddr>, peer: Box<Hello>, newest: u64, changed: usize },
-    ExchangeFailed { to: SocketAddr, error: GreetError },
-    Message { from: From, message: Message, reply: mpsc::Sender<Bytes> },
-    LinkClosed { to: SocketAddr, error: Option<GreetError> },
-    Tried { identity: Identity, verdict: Verdict },
-    Found { index: usize, result: io::Result<Vec<SocketAddr>> },
+    Exchanged {
+        to: Option<SocketAddr>,
+        peer: Box<Hello>,
+        newest: u64,
+        changed: usize,
+        started: Instant,
+    },
+    ExchangeFailed {
+        to: SocketAddr,
+        error: GreetError,
+    },
+    Message {
+        from: From,
+        message: Message,
+        reply: mpsc::Sender<Bytes>,
+    },
+    LinkClosed {
+        to: SocketAddr,
+        error: Option<GreetError>,
+    },
+    Tried {
+        identity: Identity,
+        verdict: Verdict,
+    },
+    Found {
+        index: usize,
+        result: io::Result<Vec<SocketAddr>>,
+    },
     /// An answer of the handler.
-    Handled { from: String, nonce: u64, answer: Option<Bytes>, route: Route },
+    Handled {
+        from: String,
+        nonce: u64,
+        answer: Option<Bytes>,
+        route: Route,
+    },
 }
 
 /// Which process a message of a stream is from.

@@ -1,11 +1,6 @@
 //! The handle to a running cluster.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -81,7 +76,8 @@ impl Cluster {
         }
         let (listener, udp, advertised) = listen(&config, &*network).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let (node, running) = Node::new(config, network, clock, random, metrics, state, handler, advertised, udp, receiver)?;
+        let (node, running) =
+            Node::new(config, network, clock, random, metrics, state, handler, advertised, udp, receiver)?;
         let (name, env) = (node.name().to_owned(), node.env());
         let metrics = env.metrics.clone();
         metrics.peer_info.with_label_values(&[&name]).set(1);

@@ -2,7 +2,8 @@
 //! cluster, and are registered when it is made.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 /// See the module's head.
@@ -107,7 +108,8 @@ impl ClusterMetrics {
         };
         let pings = HistogramOpts::new("alertmanager_cluster_pings_seconds", "Round trips of probes.")
             .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5]);
-        let strangers = m.counters("cluster_strangers_total", &["reason"], "Packets and streams of no member, dropped.");
+        let strangers =
+            m.counters("cluster_strangers_total", &["reason"], "Packets and streams of no member, dropped.");
         for reason in STRANGER_REASONS {
             strangers.with_label_values(&[reason]);
         }
@@ -115,16 +117,20 @@ impl ClusterMetrics {
             peer_info: m.gauges("cluster_peer_info", &["peer"], "1 for the name of this node."),
             members: m.gauge("cluster_members", "Live members, this node included."),
             peer_position: m.gauge("peer_position", "Place of this node among the live members, by name."),
-            health_score: m.gauge("cluster_health_score", "0 when the own timers are in time, more when they were late of late."),
+            health_score: m
+                .gauge("cluster_health_score", "0 when the own timers are in time, more when they were late of late."),
             failed_peers: m.gauge("cluster_failed_peers", "Known or configured peers that are out of sight."),
             peers_joined_total: m.counter("cluster_peers_joined_total", "Members that came."),
             peers_left_total: m.counter("cluster_peers_left_total", "Members that went, in good order or not."),
             peers_update_total: m.counter("cluster_peers_update_total", "Members that changed address or generation."),
-            peer_name_conflicts_total: m.counter("cluster_peer_name_conflicts_total", "Nodes refused since a live one has their name."),
+            peer_name_conflicts_total: m
+                .counter("cluster_peer_name_conflicts_total", "Nodes refused since a live one has their name."),
             reconnections_total: m.counter("cluster_reconnections_total", "Lost members that were reached again."),
-            reconnections_failed_total: m.counter("cluster_reconnections_failed_total", "Failed attempts to reach a lost member."),
+            reconnections_failed_total: m
+                .counter("cluster_reconnections_failed_total", "Failed attempts to reach a lost member."),
             refresh_join_total: m.counter("cluster_refresh_join_total", "Configured peers that were joined."),
-            refresh_join_failed_total: m.counter("cluster_refresh_join_failed_total", "Failed attempts to join a configured peer."),
+            refresh_join_failed_total: m
+                .counter("cluster_refresh_join_failed_total", "Failed attempts to join a configured peer."),
             alive_messages_total: m.counters("cluster_alive_messages_total", &["peer"], "Greetings of each peer."),
             pings_seconds: m.add(HistogramVec::new(pings, &["peer"])),
             messages_received_total: types("cluster_messages_received_total", "Messages of state received."),
@@ -132,30 +138,63 @@ impl ClusterMetrics {
             messages_sent_total: types("cluster_messages_sent_total", "Messages of state sent."),
             messages_sent_size_total: types("cluster_messages_sent_size_total", "Bytes of state sent."),
             messages_queued: m.gauge("cluster_messages_queued", "Deltas in the gossip queue."),
-            messages_pruned_total: m.counter("cluster_messages_pruned_total", "Deltas dropped since too many waited; comparing states brings them."),
+            messages_pruned_total: m.counter(
+                "cluster_messages_pruned_total",
+                "Deltas dropped since too many waited; comparing states brings them.",
+            ),
             oversized_sent_total: m.counters("oversized_gossip_message_sent_total", &["key"], "Batches sent over TCP."),
-            oversized_failure_total: m.counters("oversized_gossip_message_failure_total", &["key"], "Batches that TCP did not take."),
-            oversized_dropped_total: m.counters("oversized_gossip_message_dropped_total", &["key"], "Batches dropped at a full queue; they are sent again."),
+            oversized_failure_total: m.counters(
+                "oversized_gossip_message_failure_total",
+                &["key"],
+                "Batches that TCP did not take.",
+            ),
+            oversized_dropped_total: m.counters(
+                "oversized_gossip_message_dropped_total",
+                &["key"],
+                "Batches dropped at a full queue; they are sent again.",
+            ),
             strangers_total: strangers,
             malformed_total: m.counter("cluster_malformed_total", "Messages of members that could not be read."),
-            limit_reached_total: m.counters("cluster_limit_reached_total", &["limit"], "What was dropped or refused at a limit."),
+            limit_reached_total: m.counters(
+                "cluster_limit_reached_total",
+                &["limit"],
+                "What was dropped or refused at a limit.",
+            ),
             packets_sent_total: m.counter("cluster_packets_sent_total", "Datagrams sent."),
             packets_sent_bytes_total: m.counter("cluster_packets_sent_bytes_total", "Bytes of datagrams sent."),
             packets_received_total: m.counter("cluster_packets_received_total", "Datagrams received."),
-            packets_received_bytes_total: m.counter("cluster_packets_received_bytes_total", "Bytes of datagrams received."),
+            packets_received_bytes_total: m
+                .counter("cluster_packets_received_bytes_total", "Bytes of datagrams received."),
             stream_sent_bytes_total: m.counter("cluster_stream_sent_bytes_total", "Bytes of streams sent."),
             stream_received_bytes_total: m.counter("cluster_stream_received_bytes_total", "Bytes of streams received."),
             deltas_resent_total: m.counter("cluster_deltas_resent_total", "Deltas sent again over TCP."),
             exchanges_total: m.counter("cluster_exchanges_total", "Exchanges of state."),
-            exchange_seconds: m.add(Histogram::with_opts(HistogramOpts::new("alertmanager_cluster_exchange_seconds", "Time of one exchange of state."))),
-            exchanged_records_total: m.counter("cluster_exchanged_records_total", "Records that were news in an exchange of state."),
+            exchange_seconds: m.add(Histogram::with_opts(HistogramOpts::new(
+                "alertmanager_cluster_exchange_seconds",
+                "Time of one exchange of state.",
+            ))),
+            exchanged_records_total: m
+                .counter("cluster_exchanged_records_total", "Records that were news in an exchange of state."),
             gaps_total: m.counter("cluster_gaps_total", "How often this node stood still for over a second."),
             settled: m.gauge("cluster_settled", "1 when state has been exchanged with the peers."),
             peer_up: m.gauges("cluster_peer_up", &["peer"], "1 for each live peer, 0 for one out of sight."),
-            peer_reachable: m.gauges("cluster_peer_reachable", &["peer", "protocol"], "1 when a peer was heard lately."),
-            peer_lag: m.gauges("cluster_peer_unacknowledged_deltas", &["peer"], "Deltas that a peer has not acknowledged."),
-            peer_clock_offset_milliseconds: m.gauges("cluster_peer_clock_offset_milliseconds", &["peer"], "A peer's clock minus the own one."),
-            clock_correction_milliseconds: m.gauge("cluster_clock_correction_milliseconds", "What is added to the own clock: the median of all."),
+            peer_reachable: m.gauges(
+                "cluster_peer_reachable",
+                &["peer", "protocol"],
+                "1 when a peer was heard lately.",
+            ),
+            peer_lag: m.gauges(
+                "cluster_peer_unacknowledged_deltas",
+                &["peer"],
+                "Deltas that a peer has not acknowledged.",
+            ),
+            peer_clock_offset_milliseconds: m.gauges(
+                "cluster_peer_clock_offset_milliseconds",
+                &["peer"],
+                "A peer's clock minus the own one.",
+            ),
+            clock_correction_milliseconds: m
+                .gauge("cluster_clock_correction_milliseconds", "What is added to the own clock: the median of all."),
         }
     }
 }

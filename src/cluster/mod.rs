@@ -25,7 +25,7 @@
 
 mod address;
 mod calls;
-mod codec;
+pub(crate) mod codec;
 mod core;
 mod delivery;
 mod digest;
@@ -46,6 +46,7 @@ pub mod tls;
 mod wire;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests look at virtual time")]
 mod tests;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -50,6 +50,11 @@ impl Settle {
         self.settled
     }
 
+    /// The start, or the end of the last gap.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Unsettled again: nothing of before counts.
     pub fn start_over(&mut self, now: Instant) {
         (self.since, self.settled) = (now, false);
@@ -69,9 +74,9 @@ impl Settle {
         }
     }
 
-    /// The next moment at which time alone may change the answer.
-    pub fn next(&self) -> Option<Instant> {
-        (!self.settled).then(|| self.since + Duration::from_millis(250))
+    /// Each of them has been called at least once.
+    pub fn has_tried(&self, wanted: &BTreeSet<SocketAddr>) -> bool {
+        wanted.iter().all(|address| self.exchanged.contains(address) || self.failures.contains_key(address))
     }
 
     /// Looks again; `wanted` are the peers to exchange with, `resolved` whether all names are known,

@@ -25,12 +25,17 @@ const STREAM_BUFFER_BYTES: usize = 64 << 10;
 const DATAGRAMS_QUEUED_MAX: usize = 4096;
 /// How often what is held back looks whether it may go on.
 const RETRY: Duration = Duration::from_millis(50);
+/// How often an idle stream looks whether both ends live.
+const LOOK: Duration = Duration::from_secs(1);
 /// What a lost segment costs.
 const RETRANSMIT: Duration = Duration::from_millis(200);
 
 /// The whole network. Clones are the same network.
 #[derive(Clone)]
 pub struct SimNet(Arc<Mutex<World>>);
+
+/// A stream, and who has opened it.
+type Accepted = (Box<dyn Stream>, SocketAddr);
 
 struct World {
     random: Random,
@@ -48,7 +53,7 @@ struct World {
     lives: BTreeMap<IpAddr, u64>,
     names: BTreeMap<String, Vec<IpAddr>>,
     udp: BTreeMap<SocketAddr, mpsc::Sender<(SocketAddr, Vec<u8>)>>,
-    tcp: BTreeMap<SocketAddr, mpsc::Sender<(Box<dyn Stream>, SocketAddr)>>,
+    tcp: BTreeMap<SocketAddr, mpsc::Sender<Accepted>>,
     ports: u16,
     datagrams: u64,
     datagram_bytes: u64,
@@ -172,11 +177,7 @@ impl SimNet {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         let world = self.world();
-        Traffic {
-            datagrams: world.datagrams,
-            datagram_bytes: world.datagram_bytes,
-            stream_bytes: world.stream_bytes,
-        }
+        Traffic { datagrams: world.datagrams, datagram_bytes: world.datagram_bytes, stream_bytes: world.stream_bytes }
     }
 }
 
@@ -221,12 +222,7 @@ impl Network for Host {
         let at = self.at(at);
         let (sender, receiver) = mpsc::channel(DATAGRAMS_QUEUED_MAX);
         self.net.world().udp.insert(at, sender);
-        let socket = SimUdp {
-            net: self.net.clone(),
-            at,
-            life: self.life,
-            receiver: tokio::sync::Mutex::new(receiver),
-        };
+        let socket = SimUdp { net: self.net.clone(), at, life: self.life, receiver: tokio::sync::Mutex::new(receiver) };
         Box::pin(async move { Ok(Box::new(socket) as Box<dyn Datagrams>) })
     }
 
@@ -240,7 +236,10 @@ impl Network for Host {
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
         let from = self.at(SocketAddr::new(self.ip, 0));
         Box::pin(async move {
-            let trip = self.net.world().latency() + self.net.world().latency();
+            let trip = {
+                let world = self.net.world();
+                world.latency() + world.latency()
+            };
             sleep(trip).await;
             // Like a SYN that nobody answers: until the caller has had enough.
             while !{
@@ -287,7 +286,10 @@ fn pump(net: SimNet, near: DuplexStream, far: DuplexStream, lives: [(IpAddr, u64
     let [(near_ip, _), (far_ip, _)] = lives;
     let (mut near_read, mut near_write) = split(near);
     let (mut far_read, mut far_write) = split(far);
-    let forth = { let net = net.clone(); async move { one_way(&net, (near_ip, far_ip), lives, &mut near_read, &mut far_write).await } };
+    let forth = {
+        let net = net.clone();
+        async move { one_way(&net, (near_ip, far_ip), lives, &mut near_read, &mut far_write).await }
+    };
     let back = async move { one_way(&net, (far_ip, near_ip), lives, &mut far_read, &mut near_write).await };
     // Whichever direction ends first, the other is of no use to us: dropping both ends the stream.
     tokio::spawn(async move {
@@ -306,7 +308,7 @@ async fn one_way(
     let dead = || lives.iter().any(|(ip, life)| net.world().life(*ip) != *life);
     loop {
         // An idle stream of a dead process is found broken a moment after.
-        let read = tokio::time::timeout(RETRANSMIT, read.read(&mut buffer)).await;
+        let read = tokio::time::timeout(LOOK, read.read(&mut buffer)).await;
         if dead() && net.world().passes(from, to) {
             return;
         }
@@ -332,7 +334,7 @@ async fn one_way(
 
 struct SimListener {
     at: SocketAddr,
-    receiver: mpsc::Receiver<(Box<dyn Stream>, SocketAddr)>,
+    receiver: mpsc::Receiver<Accepted>,
 }
 
 impl Listener for SimListener {

@@ -94,11 +94,12 @@ impl ClusterTls {
     /// # Errors
     /// What is wrong, and where.
     pub fn load(path: &Path) -> Result<Self, TlsFileError> {
-        let text = std::fs::read_to_string(path).map_err(|error| TlsFileError(format!("{}: {error}", path.display())))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| TlsFileError(format!("{}: {error}", path.display())))?;
         // The default quotes the lines around an error, keys included.
         let options = serde_saphyr::options! { with_snippet: false };
-        let file: TlsFile =
-            serde_saphyr::from_str_with_options(&text, options).map_err(|error| TlsFileError(format!("{}: {error}", path.display())))?;
+        let file: TlsFile = serde_saphyr::from_str_with_options(&text, options)
+            .map_err(|error| TlsFileError(format!("{}: {error}", path.display())))?;
         if file.tls_client_config.is_none() {
             return Err(TlsFileError("missing 'tls_client_config' entry in the TLS configuration".to_owned()));
         }

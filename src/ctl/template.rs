@@ -110,8 +110,8 @@ mod tests {
         Clock::simulated("2024-05-06T07:08:09Z".parse().unwrap())
     }
 
-    #[test]
-    fn the_example_has_a_firing_and_a_resolved_alert() {
+    #[tokio::test(start_paused = true)]
+    async fn the_example_has_a_firing_and_a_resolved_alert() {
         let text = "{{ .Receiver }} {{ .Status }} {{ range .Alerts }}{{ .Status }} {{ .StartsAt }};{{ end }} {{ .GroupLabels }}";
         let rendered = render(&args(text, TemplateKind::Text), &clock()).unwrap();
         assert_eq!(

@@ -81,7 +81,15 @@ impl Nflog {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, LoadError> {
-        let log = Arc::new(Nflog { entries: Mutex::default(), version: AtomicU64::new(1), config, store, outbox, clock, metrics });
+        let log = Arc::new(Nflog {
+            entries: Mutex::default(),
+            version: AtomicU64::new(1),
+            config,
+            store,
+            outbox,
+            clock,
+            metrics,
+        });
         log.load_store()?;
         log.load_snapshot()?;
         let source = Arc::downgrade(&log);

@@ -156,7 +156,8 @@ impl Silences {
     pub fn open(config: SilencesConfig, around: Surroundings) -> Result<Arc<Self>, LoadError> {
         let Surroundings { store, outbox, clock, random, metrics } = around;
         let ledger = Mutex::default();
-        let silences = Arc::new(Silences { ledger, version: AtomicU64::new(1), config, store, outbox, clock, random, metrics });
+        let silences =
+            Arc::new(Silences { ledger, version: AtomicU64::new(1), config, store, outbox, clock, random, metrics });
         silences.load_store()?;
         silences.load_snapshot()?;
         silences.note_sizes(&silences.ledger());

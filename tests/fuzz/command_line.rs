@@ -21,8 +21,30 @@ const LINES: [&str; 8] = [
     "--help",
 ];
 const TOKENS: [&str; 24] = [
-    "\n", "--", "-", "=", "\n--web.listen-address=", "\n--config.file\n", "--no-", "0", "-1", "1d", "5m", "18446744073709551616", ":", "[", "a:b:c", "\n@/nonexistent\n", "true", "json",
-    "http://", "%zz", "é", "\n--cluster.advertise-address=", "\n--dispatch.start-delay=", "x",
+    "\n",
+    "--",
+    "-",
+    "=",
+    "\n--web.listen-address=",
+    "\n--config.file\n",
+    "--no-",
+    "0",
+    "-1",
+    "1d",
+    "5m",
+    "18446744073709551616",
+    ":",
+    "[",
+    "a:b:c",
+    "\n@/nonexistent\n",
+    "true",
+    "json",
+    "http://",
+    "%zz",
+    "é",
+    "\n--cluster.advertise-address=",
+    "\n--dispatch.start-delay=",
+    "x",
 ];
 
 impl Target for CommandLine {

@@ -25,10 +25,67 @@ pub struct Configuration {
 }
 
 const TOKENS: [&str; 62] = [
-    ": ", "- ", "? ", "\n", "\n  ", "\n      - ", "&a ", "*a", "<<: *a", "<<: {a: b}", "!!str ", "!!int ", "!!binary ", "!x ", "| \n  x\n",
-    ">-\n  x\n", "|9\n", "# x", "---\n", "...\n", "%YAML 1.1\n", "%TAG ! x:\n", "{}", "[]", "{", "}", "[", "]", ", ", "''", "\"\"", "~", "null", "true", "off",
-    "0x1F", "1_0", ".inf", "2024-01-01", "<secret>", "{{ .Status }}", "{{", "...", "receiver", "routes", "matchers", "group_by",
-    "http_config", "tls_config", "\t", "30s", "5m", "1d12h", "http://x", "https://", "localhost:25", "'[::1]:25'", "monday:friday", "22:00", "Europe/Berlin", "a=~\"(\"",
+    ": ",
+    "- ",
+    "? ",
+    "\n",
+    "\n  ",
+    "\n      - ",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "<<: {a: b}",
+    "!!str ",
+    "!!int ",
+    "!!binary ",
+    "!x ",
+    "| \n  x\n",
+    ">-\n  x\n",
+    "|9\n",
+    "# x",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "%TAG ! x:\n",
+    "{}",
+    "[]",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "''",
+    "\"\"",
+    "~",
+    "null",
+    "true",
+    "off",
+    "0x1F",
+    "1_0",
+    ".inf",
+    "2024-01-01",
+    "<secret>",
+    "{{ .Status }}",
+    "{{",
+    "...",
+    "receiver",
+    "routes",
+    "matchers",
+    "group_by",
+    "http_config",
+    "tls_config",
+    "\t",
+    "30s",
+    "5m",
+    "1d12h",
+    "http://x",
+    "https://",
+    "localhost:25",
+    "'[::1]:25'",
+    "monday:friday",
+    "22:00",
+    "Europe/Berlin",
+    "a=~\"(\"",
     "\"\\xff\"",
 ];
 
@@ -83,7 +140,8 @@ fn excessive(rng: &mut Rng) -> String {
             text + "route: {receiver: r}\nreceivers: [{name: r}]\n"
         }
         3 => {
-            let mut text = String::from("receivers: [{name: r, webhook_configs: [{url: http://x, payload: {\n  a0: &a0 {k: v},\n");
+            let mut text =
+                String::from("receivers: [{name: r, webhook_configs: [{url: http://x, payload: {\n  a0: &a0 {k: v},\n");
             for level in 1..rng.between(2, 30) {
                 text.push_str(&format!("  a{level}: &a{level} {{<<: *a{0}, x{level}: *a{0}, y: *a{0}}},\n", level - 1));
             }
@@ -158,7 +216,11 @@ impl Target for Configuration {
 
 /// A value of the text gets an anchor, another becomes an alias of it, or is merged.
 fn anchored(rng: &mut Rng, text: &str) -> String {
-    let places: Vec<usize> = text.match_indices([':', '-']).map(|(at, _)| at + 1).filter(|at| text[*at..].starts_with([' ', '\n'])).collect();
+    let places: Vec<usize> = text
+        .match_indices([':', '-'])
+        .map(|(at, _)| at + 1)
+        .filter(|at| text[*at..].starts_with([' ', '\n']))
+        .collect();
     if places.len() < 2 {
         return text.to_owned();
     }

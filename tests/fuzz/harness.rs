@@ -30,6 +30,10 @@ use crate::rng::Rng;
 
 /// A case may not take longer; debug builds on a busy machine included.
 const SLOW: Duration = Duration::from_secs(20);
+/// The memory of the process may not grow by more at once.
+const GROWTH_KB_MAX: u64 = 768 << 10;
+/// Cases below this are not looked at for their memory: that takes time itself.
+const SUSPECT: Duration = Duration::from_millis(20);
 /// From then on a case is taken to be one that never ends.
 const HANG: Duration = Duration::from_secs(120);
 /// Panics at different places that are collected before a run gives up.
@@ -80,7 +84,9 @@ struct Settings {
 impl Settings {
     fn read(cases_default: u64) -> Self {
         let number = |name: &str| {
-            env::var(name).ok().map(|text| text.replace('_', "").parse::<u64>().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+            env::var(name).ok().map(|text| {
+                text.replace('_', "").parse::<u64>().unwrap_or_else(|_| panic!("{name} is no number: {text}"))
+            })
         };
         let cases = number("CARILLON_FUZZ_CASES");
         Settings {
@@ -102,11 +108,18 @@ struct Progress {
     case: AtomicU64,
 }
 
+/// Figures of one kind of inputs.
+#[derive(Default)]
+struct Kind {
+    accepted: u64,
+    refused: u64,
+    took: Duration,
+}
+
 /// Figures of a run.
 #[derive(Default)]
 struct Tally {
-    /// Accepted and refused, by kind.
-    kinds: BTreeMap<&'static str, (u64, u64)>,
+    kinds: BTreeMap<&'static str, Kind>,
     bytes: u64,
     slowest: (Duration, u64),
     /// By place and words: how many, and a case.
@@ -119,8 +132,17 @@ pub fn fuzz<T: Target>(cases_default: u64) {
     remember_places_of_panics(settings.is_replay());
     let progress = Progress::default();
     let file = env::temp_dir().join(format!("carillon-fuzz-{}-{}.case", T::NAME, std::process::id()));
-    tell(&settings, &format!("fuzz {}: seed {}, cases {} to {}; the case at hand: {}",
-        T::NAME, settings.seed, settings.first, settings.first + settings.cases, file.display()));
+    tell(
+        &settings,
+        &format!(
+            "fuzz {}: seed {}, cases {} to {}; the case at hand: {}",
+            T::NAME,
+            settings.seed,
+            settings.first,
+            settings.first + settings.cases,
+            file.display()
+        ),
+    );
     if settings.is_replay() {
         tell(&settings, &format!("input: {}", keep::<T>(&settings, settings.first).display()));
     }
@@ -148,6 +170,7 @@ fn run<T: Target>(settings: &Settings, progress: &Progress, file: &PathBuf) -> T
     let at_hand = File::create(file).expect("the temporary directory is writable");
     let mut tally = Tally::default();
     let mut target = T::new();
+    let mut peak_kb = peak_memory_kb();
     for number in settings.first..settings.first + settings.cases {
         progress.case.store(number, Ordering::Relaxed);
         at_hand.write_all_at(format!("{number:>20}\n").as_bytes(), 0).expect("the temporary directory is writable");
@@ -155,10 +178,11 @@ fn run<T: Target>(settings: &Settings, progress: &Progress, file: &PathBuf) -> T
         let began = clock.monotonic();
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| target.run(&case)));
         let took = clock.monotonic() - began;
-        let (accepted, refused) = tally.kinds.entry(case.kind).or_default();
+        let kind = tally.kinds.entry(case.kind).or_default();
+        kind.took += took;
         match outcome {
-            Ok(true) => *accepted += 1,
-            Ok(false) => *refused += 1,
+            Ok(true) => kind.accepted += 1,
+            Ok(false) => kind.refused += 1,
             Err(panic) => {
                 tally.fail(&place_and_words(&*panic), number);
                 target = T::new();
@@ -166,6 +190,12 @@ fn run<T: Target>(settings: &Settings, progress: &Progress, file: &PathBuf) -> T
         }
         if took > SLOW {
             tally.fail("a case took too long", number);
+        }
+        if took > SUSPECT {
+            let before = std::mem::replace(&mut peak_kb, peak_memory_kb());
+            if peak_kb > before + GROWTH_KB_MAX {
+                tally.fail("a case (or one of another target at the same time) took too much memory", number);
+            }
         }
         tally.bytes += case.bytes.len() as u64;
         tally.slowest = tally.slowest.max((took, number));
@@ -192,21 +222,32 @@ fn watch<T: Target>(settings: &Settings, progress: &Progress, done: &mpsc::Recei
             last = (case, clock.monotonic());
         } else if clock.monotonic() - last.1 > HANG {
             let path = keep::<T>(settings, case);
-            complain(&format!("fuzz {}: case {case} of seed {} does not end: {}", T::NAME, settings.seed, path.display()));
+            complain(&format!(
+                "fuzz {}: case {case} of seed {} does not end: {}",
+                T::NAME,
+                settings.seed,
+                path.display()
+            ));
             std::process::abort();
         }
     }
 }
 
 fn report<T: Target>(settings: &Settings, tally: &Tally, took: Duration) -> String {
-    let sum = |pick: fn(&(u64, u64)) -> u64| tally.kinds.values().map(pick).sum::<u64>();
-    let (accepted, refused) = (sum(|kind| kind.0), sum(|kind| kind.1));
+    let sum = |pick: fn(&Kind) -> u64| tally.kinds.values().map(pick).sum::<u64>();
+    let (accepted, refused) = (sum(|kind| kind.accepted), sum(|kind| kind.refused));
     let mut out = format!(
-        "fuzz {}: seed {}, {} inputs ({} bytes) in {:.1} s: {accepted} accepted, {refused} refused, {} kinds of failures; peak memory {}",
-        T::NAME, settings.seed, accepted + refused, tally.bytes, took.as_secs_f64(), tally.failures.len(), peak_memory(),
+        "fuzz {}: seed {}, {} inputs ({} bytes) in {:.1} s: {accepted} accepted, {refused} refused, {} kinds of failures; peak memory {} MiB",
+        T::NAME,
+        settings.seed,
+        accepted + refused,
+        tally.bytes,
+        took.as_secs_f64(),
+        tally.failures.len(),
+        peak_memory_kb() >> 10,
     );
-    for (kind, (accepted, refused)) in &tally.kinds {
-        let _ = write!(out, "\n  {kind}: {accepted} accepted, {refused} refused");
+    for (name, Kind { accepted, refused, took }) in &tally.kinds {
+        let _ = write!(out, "\n  {name}: {accepted} accepted, {refused} refused, {:.1} s", took.as_secs_f64());
     }
     let (slowest, case) = tally.slowest;
     let _ = write!(out, "\n  slowest: {:.1} ms, case {case}", slowest.as_secs_f64() * 1e3);
@@ -215,7 +256,12 @@ fn report<T: Target>(settings: &Settings, tally: &Tally, took: Duration) -> Stri
     }
     for (what, (times, case)) in &tally.failures {
         let path = keep::<T>(settings, *case);
-        let _ = write!(out, "\n  FAILED {times} times: {what}\n    case {case} of seed {}, input in {}", settings.seed, path.display());
+        let _ = write!(
+            out,
+            "\n  FAILED {times} times: {what}\n    case {case} of seed {}, input in {}",
+            settings.seed,
+            path.display()
+        );
     }
     out
 }
@@ -239,9 +285,10 @@ fn complain(text: &str) {
 }
 
 /// Of the process: all targets together.
-fn peak_memory() -> String {
+fn peak_memory_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim().to_owned()
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
 /// Where the last panic of any thread was: a parser may run on a thread of its own.
@@ -266,7 +313,8 @@ fn remember_places_of_panics(tells_all: bool) {
 /// The words are cut: they often repeat the input, and one cause would count as many.
 fn place_and_words(panic: &(dyn Any + Send)) -> String {
     let place = LAST_PLACE.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-    let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied()).unwrap_or("");
+    let words =
+        panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied()).unwrap_or("");
     let words: String = words.chars().take_while(|c| !c.is_ascii_digit() && *c != '\n').take(80).collect();
     format!("{place}: {words}")
 }

@@ -48,42 +48,42 @@ fn pieces(file: &'static str) -> Vec<&'static str> {
 
 #[test]
 fn any_configuration_is_accepted_or_refused() {
-    fuzz::<configuration::Configuration>(1_000);
+    fuzz::<configuration::Configuration>(800);
 }
 
 #[test]
 fn any_matcher_is_accepted_or_refused_and_can_be_asked() {
-    fuzz::<matchers::MatcherTexts>(4_000);
+    fuzz::<matchers::MatcherTexts>(1_500);
 }
 
 #[test]
 fn any_regular_expression_is_accepted_or_refused_and_can_be_run() {
-    fuzz::<regexes::Regexes>(1_500);
+    fuzz::<regexes::Regexes>(300);
 }
 
 #[test]
 fn any_template_is_rendered_or_refused() {
-    fuzz::<templates::TemplateTexts>(1_000);
+    fuzz::<templates::TemplateTexts>(600);
 }
 
 #[test]
 fn any_request_is_answered() {
-    fuzz::<api::Requests>(2_000);
+    fuzz::<api::Requests>(1_500);
 }
 
 #[test]
 fn any_snapshot_file_is_read_or_refused() {
-    fuzz::<snapshots::Snapshots>(300);
+    fuzz::<snapshots::Snapshots>(200);
 }
 
 #[test]
 fn any_database_file_is_opened_or_refused() {
-    fuzz::<snapshots::Databases>(100);
+    fuzz::<snapshots::Databases>(40);
 }
 
 #[test]
 fn any_record_of_a_peer_is_merged_or_refused() {
-    fuzz::<records::Records>(1_000);
+    fuzz::<records::Records>(800);
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn any_duration_time_or_address_is_read_or_refused() {
 
 #[test]
 fn any_command_line_is_accepted_or_refused() {
-    fuzz::<command_line::CommandLine>(200);
+    fuzz::<command_line::CommandLine>(150);
 }
 
 #[test]
 fn any_web_configuration_file_is_accepted_or_refused() {
-    fuzz::<web::WebFile>(500);
+    fuzz::<web::WebFile>(300);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use carillon::alert::{
     Labels,
-    matcher::{Matcher, MatcherError, Matchers, ParseMode, parse_matcher, parse_matchers, parse_noticing, valid_label_name},
+    matcher::{
+        Matcher, MatcherError, Matchers, ParseMode, parse_matcher, parse_matchers, parse_noticing, valid_label_name,
+    },
 };
 
 use crate::{
@@ -20,8 +22,46 @@ pub struct MatcherTexts {
 }
 
 const TOKENS: [&str; 40] = [
-    "=", "!=", "=~", "!~", "{", "}", ",", ", ", "\"", "'", "`", "\\\"", "\\n", "\\\\", "\\x41", "\\xff", "\\u00e9", "\\U0010ffff", "\\101", "\\", " ",
-    "\t", "\n", "\u{a0}", "\u{2003}", "foo", "a", "bar", "\"a b\"", "\"\"", "=~\"(\"", "=~\".*\"", "🙂", "[", "(?i)", ".+", "|", "!", "~", "{}",
+    "=",
+    "!=",
+    "=~",
+    "!~",
+    "{",
+    "}",
+    ",",
+    ", ",
+    "\"",
+    "'",
+    "`",
+    "\\\"",
+    "\\n",
+    "\\\\",
+    "\\x41",
+    "\\xff",
+    "\\u00e9",
+    "\\U0010ffff",
+    "\\101",
+    "\\",
+    " ",
+    "\t",
+    "\n",
+    "\u{a0}",
+    "\u{2003}",
+    "foo",
+    "a",
+    "bar",
+    "\"a b\"",
+    "\"\"",
+    "=~\"(\"",
+    "=~\".*\"",
+    "🙂",
+    "[",
+    "(?i)",
+    ".+",
+    "|",
+    "!",
+    "~",
+    "{}",
 ];
 
 fn words() -> Words<'static> {
@@ -54,7 +94,16 @@ impl Target for MatcherTexts {
 
     fn new() -> Self {
         MatcherTexts {
-            values: ["", "bar", "b12", "a\nb\"c\\d", "é", "\0", "db-1.example.org", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"],
+            values: [
+                "",
+                "bar",
+                "b12",
+                "a\nb\"c\\d",
+                "é",
+                "\0",
+                "db-1.example.org",
+                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            ],
             labels: Labels::from_pairs([("foo", "bar"), ("a", "1"), ("x y", "z"), ("é", "🙂")]),
         }
     }
@@ -76,7 +125,11 @@ impl Target for MatcherTexts {
     fn run(&mut self, case: &Case) -> bool {
         let text = case.as_text();
         let read = |mode| {
-            if case.kind == "one" { parse_matcher(mode, &text).map(|one| vec![one]) } else { parse_matchers(mode, &text) }
+            if case.kind == "one" {
+                parse_matcher(mode, &text).map(|one| vec![one])
+            } else {
+                parse_matchers(mode, &text)
+            }
         };
         let (classic, utf8, fallback) = (read(ParseMode::Classic), read(ParseMode::Utf8), read(ParseMode::Fallback));
         if case.kind == "list" {
@@ -120,7 +173,11 @@ impl MatcherTexts {
             assert_eq!(matcher.matches_empty(), matcher.matches(&Labels::default()), "missing is empty");
             if let Some(literals) = matcher.literals() {
                 assert!(literals.iter().all(|value| matcher.matches_value(value)), "what is listed matches");
-                assert!(self.values.iter().all(|value| !matcher.matches_value(value) || literals.iter().any(|l| l == *value)));
+                assert!(
+                    self.values
+                        .iter()
+                        .all(|value| !matcher.matches_value(value) || literals.iter().any(|l| l == *value))
+                );
             }
             // Canonical text is read back as the same matcher; a bare empty name has no such text.
             if !matcher.name().is_empty() {

@@ -41,8 +41,13 @@ impl Ground {
     }
 
     pub fn silences(&self, store: &Store) -> Result<Arc<Silences>, silence::LoadError> {
-        let config =
-            SilencesConfig { retention: RETENTION, count_max: 0, size_bytes_max: 0, log_changes: false, mode: ParseMode::Fallback };
+        let config = SilencesConfig {
+            retention: RETENTION,
+            count_max: 0,
+            size_bytes_max: 0,
+            log_changes: false,
+            mode: ParseMode::Fallback,
+        };
         let around = Surroundings {
             store: store.clone(),
             outbox: Outbox::none(),

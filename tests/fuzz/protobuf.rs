@@ -62,7 +62,21 @@ impl Records<'_> {
         if self.0.one_in(30) {
             return b"not \xff UTF-8 \xc3".to_vec();
         }
-        self.0.pick(&["", "a", "alertname", "team-a", "é🙂", "a\nb", "x y", "{}:{a=\"b\"}", "2", "f1a2b3c4-0000-4000-8000-123456789abc"]).as_bytes().to_vec()
+        self.0
+            .pick(&[
+                "",
+                "a",
+                "alertname",
+                "team-a",
+                "é🙂",
+                "a\nb",
+                "x y",
+                "{}:{a=\"b\"}",
+                "2",
+                "f1a2b3c4-0000-4000-8000-123456789abc",
+            ])
+            .as_bytes()
+            .to_vec()
     }
 
     fn timestamp(&mut self, out: &mut Message, tag: u64) {
@@ -106,7 +120,11 @@ impl Records<'_> {
     pub fn silence(&mut self) -> Message {
         let mut silence = Message::default();
         if self.is_there() {
-            let id = if self.0.one_in(3) { self.text() } else { format!("f1a2b3c4-0000-4000-8000-{:012x}", self.0.below(20)).into_bytes() };
+            let id = if self.0.one_in(3) {
+                self.text()
+            } else {
+                format!("f1a2b3c4-0000-4000-8000-{:012x}", self.0.below(20)).into_bytes()
+            };
             silence.bytes(1, &id);
         }
         for _ in 0..self.0.below(3) {
@@ -221,7 +239,11 @@ impl Records<'_> {
         word.number(1, period);
         for tag in [2, 3, 5] {
             if self.is_there() {
-                let at = if self.0.one_in(3) { self.0.number() } else { 1_700_000_000_000_000_000 + self.0.below(5_000_000_000) as i64 };
+                let at = if self.0.one_in(3) {
+                    self.0.number()
+                } else {
+                    1_700_000_000_000_000_000 + self.0.below(5_000_000_000) as i64
+                };
                 word.fixed(tag, at as u64);
             }
         }

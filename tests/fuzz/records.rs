@@ -25,7 +25,10 @@ const AGE_MAX: usize = 400;
 
 /// Bytes of a record, spoiled in half of the cases.
 pub fn spoiled(rng: &mut Rng, bytes: Vec<u8>, most: usize) -> Vec<u8> {
-    let words = Words { corpus: &["\u{a}\u{4}\u{8}\u{1}"], tokens: &["\u{a}", "\u{12}\u{0}", "\u{8}\u{7f}", "\u{1a}", "\u{0}"] };
+    let words = Words {
+        corpus: &["\u{a}\u{4}\u{8}\u{1}"],
+        tokens: &["\u{a}", "\u{12}\u{0}", "\u{8}\u{7f}", "\u{1a}", "\u{0}"],
+    };
     let mut bytes = bytes;
     if rng.one_in(2) {
         for _ in 0..rng.between(1, most) {
@@ -76,7 +79,8 @@ impl Target for Records {
             let again = replica.merge(kind, &case.bytes, now).expect("it was read before");
             assert!(matches!(again, Merged::Known), "{kind:?}: what was merged is known");
             if self.merged.is_multiple_of(50) {
-                for record in replica.all(kind) {
+                let alerts = replica.shared_alerts(now).map(|entry| encode_alert(&entry.alert()));
+                for record in alerts.filter(|_| kind == Kind::Alert) {
                     let known = replica.merge(kind, &record, now).expect("our own records are read");
                     assert!(matches!(known, Merged::Known), "{kind:?}: our own record is known");
                 }

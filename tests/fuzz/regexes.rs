@@ -15,10 +15,72 @@ pub struct Regexes {
 }
 
 const TOKENS: [&str; 66] = [
-    "(", ")", "(?:", "(?i)", "(?s", "(?-m:", "(?U)", "(?P<n>", "(?<n>", "(?=", "(?!", "(?#", "[", "]", "[^", "[:alpha:]", "[[:^space:]]", "[[:foo:]]",
-    "\\d", "\\D", "\\w", "\\W", "\\s", "\\S", "\\b", "\\B", "\\A", "\\z", "\\Z", "\\C", "\\Q", "\\E", "\\pL", "\\p{Greek}", "\\P{^Lu}", "\\p{", "\\x41",
-    "\\x{1F600}", "\\x{110000}", "\\0", "\\101", "\\1", "\\n", "\\.", "\\", "*", "+", "?", "*?", "{2}", "{0,1000}", "{1001}", "{2,1}", "{,3}", "{", "}", "|",
-    "^", "$", ".", "-", "a", "é", "ſ", "&&", "~",
+    "(",
+    ")",
+    "(?:",
+    "(?i)",
+    "(?s",
+    "(?-m:",
+    "(?U)",
+    "(?P<n>",
+    "(?<n>",
+    "(?=",
+    "(?!",
+    "(?#",
+    "[",
+    "]",
+    "[^",
+    "[:alpha:]",
+    "[[:^space:]]",
+    "[[:foo:]]",
+    "\\d",
+    "\\D",
+    "\\w",
+    "\\W",
+    "\\s",
+    "\\S",
+    "\\b",
+    "\\B",
+    "\\A",
+    "\\z",
+    "\\Z",
+    "\\C",
+    "\\Q",
+    "\\E",
+    "\\pL",
+    "\\p{Greek}",
+    "\\P{^Lu}",
+    "\\p{",
+    "\\x41",
+    "\\x{1F600}",
+    "\\x{110000}",
+    "\\0",
+    "\\101",
+    "\\1",
+    "\\n",
+    "\\.",
+    "\\",
+    "*",
+    "+",
+    "?",
+    "*?",
+    "{2}",
+    "{0,1000}",
+    "{1001}",
+    "{2,1}",
+    "{,3}",
+    "{",
+    "}",
+    "|",
+    "^",
+    "$",
+    ".",
+    "-",
+    "a",
+    "é",
+    "ſ",
+    "&&",
+    "~",
 ];
 
 fn words() -> Words<'static> {
@@ -40,7 +102,12 @@ fn alternatives(rng: &mut Rng, depth: usize, out: &mut String) {
         for _ in 0..rng.below(4) {
             atom(rng, depth, out);
             if rng.one_in(3) {
-                out.push_str(rng.pick(&["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,}", "{3,}?", "{0}", "{12,34}"]));
+                let counts = if rng.one_in(20) {
+                    &["{12,34}", "{0}", "{20,}"][..]
+                } else {
+                    &["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,}", "{2,}?"]
+                };
+                out.push_str(rng.pick(counts));
             }
         }
     }
@@ -48,8 +115,27 @@ fn alternatives(rng: &mut Rng, depth: usize, out: &mut String) {
 
 fn atom(rng: &mut Rng, depth: usize, out: &mut String) {
     match rng.below(if depth == 0 { 6 } else { 9 }) {
-        0..=2 => out.push_str(rng.pick(&["a", "b", "foo", "bar", "1", "-", "_", " ", "é", "K", "ſ", "\\.", "\\n", "\\x41", "\\x{1F600}", "\\Qa.b\\E"])),
-        3 => out.push_str(rng.pick(&[".", ".*", ".+", "^", "$", "\\b", "\\B", "\\A", "\\z", "\\d", "\\W", "\\s", "\\pL", "\\P{Lu}", "\\p{Greek}"])),
+        0..=2 => out.push_str(rng.pick(&[
+            "a",
+            "b",
+            "foo",
+            "bar",
+            "1",
+            "-",
+            "_",
+            " ",
+            "é",
+            "K",
+            "ſ",
+            "\\.",
+            "\\n",
+            "\\x41",
+            "\\x{1F600}",
+            "\\Qa.b\\E",
+        ])),
+        3 => out.push_str(rng.pick(&[".", ".*", ".+", "^", "$", "\\b", "\\B", "\\A", "\\z", "\\d", "\\W", "\\s"])),
+        // Large tables, which programs take long to be made of.
+        4 if rng.one_in(8) => out.push_str(rng.pick(&["\\pL", "\\P{Lu}", "\\p{Greek}", "[^\\PL\\d]", "(?i:\\pL)"])),
         4 | 5 => class(rng, out),
         _ => {
             out.push_str(rng.pick(&["(", "(?:", "(?i:", "(?s:", "(?m-i:", "(?U:", "(?P<n>", "(?:(?i)"]));
@@ -62,7 +148,25 @@ fn atom(rng: &mut Rng, depth: usize, out: &mut String) {
 fn class(rng: &mut Rng, out: &mut String) {
     out.push_str(rng.pick(&["[", "[^", "[]", "[-"]));
     for _ in 0..rng.between(1, 4) {
-        out.push_str(rng.pick(&["a", "a-z", "0-9", "\\d", "\\W", "[:alpha:]", "[:^punct:]", "\\pL", "é-ü", "\\x41-\\x{FF}", "&&", "--", "~", "^", "\\]", "[", "-"]));
+        out.push_str(rng.pick(&[
+            "a",
+            "a-z",
+            "0-9",
+            "\\d",
+            "\\W",
+            "[:alpha:]",
+            "[:^punct:]",
+            "\\p{Greek}",
+            "é-ü",
+            "\\x41-\\x{FF}",
+            "&&",
+            "--",
+            "~",
+            "^",
+            "\\]",
+            "[",
+            "-",
+        ]));
     }
     out.push(']');
 }
@@ -70,13 +174,15 @@ fn class(rng: &mut Rng, out: &mut String) {
 /// Deep, wide or much repeated.
 fn excessive(rng: &mut Rng) -> String {
     let depth = rng.between(1, 2_000);
-    match rng.below(7) {
+    match rng.below(9) {
         0 => format!("{}a{}", "(".repeat(depth), ")".repeat(depth)),
         1 => format!("{}a{}", "(?:".repeat(depth), ")*".repeat(depth)),
         2 => format!("{}a{}", "(?:a|".repeat(depth), ")".repeat(depth)),
         3 => format!("{}a{}", "(?i:".repeat(depth), ")".repeat(depth)),
         4 => format!("((a{{{}}}){{{}}}){{{}}}", rng.below(1001), rng.below(40), rng.below(40)),
         5 => "a|bc|é|".repeat(depth),
+        6 => "(((a*)*)*)*".repeat(depth),
+        7 => format!("(a?){{{}}}", rng.below(1001)).repeat(depth / 8),
         _ => format!("[{}]{{{}}}", "\\pLa-z".repeat(depth / 8), rng.below(1001)),
     }
 }
@@ -85,7 +191,10 @@ impl Target for Regexes {
     const NAME: &'static str = "regexes";
 
     fn new() -> Self {
-        let texts = ["", "a", "A", "b", "foo", "bar", "foobar", "a.b", "\n", "a\nb", "é", "É", "ſ", "K", "k", "1", "aa1", " ", "a-b_c", "🙂", "\u{212a}"];
+        let texts = [
+            "", "a", "A", "b", "foo", "bar", "foobar", "a.b", "\n", "a\nb", "é", "É", "ſ", "K", "k", "1", "aa1", " ",
+            "a-b_c", "🙂", "\u{212a}",
+        ];
         let mut texts: Vec<String> = texts.map(str::to_owned).into();
         texts.push("ab".repeat(200));
         Regexes { texts }
@@ -93,9 +202,11 @@ impl Target for Regexes {
 
     fn make(rng: &mut Rng) -> Case {
         let words = words();
+        if rng.one_in(200) {
+            return Case::text("excessive", excessive(rng));
+        }
         match rng.below(16) {
-            0 => Case::text("excessive", excessive(rng)),
-            1..=7 => Case::text("grammar", grammar(rng)),
+            0..=7 => Case::text("grammar", grammar(rng)),
             8 | 9 => Case::text("tokens", (0..rng.between(1, 12)).map(|_| rng.pick(&TOKENS)).collect::<String>()),
             10 | 11 => {
                 let text = grammar(rng);
@@ -107,30 +218,43 @@ impl Target for Regexes {
 
     fn run(&mut self, case: &Case) -> bool {
         let pattern = case.as_text();
-        if let Ok(regex) = compile(&pattern) {
+        // Making programs is what takes time: some stand for all.
+        if pattern.len().is_multiple_of(4)
+            && let Ok(regex) = compile(&pattern)
+        {
             for text in &self.texts {
                 let _ = regex.find(text).map(|found| &text[found.range()]);
             }
         }
         let anchored = Anchored::new(&pattern);
-        let program = compile(&format!("^(?:{pattern})$"));
-        match (&anchored, &program) {
-            (Ok(anchored), Ok(program)) => {
-                for text in &self.texts {
-                    assert_eq!(anchored.is_match(text), program.is_match(text), "a shape answers as the program does, for {text:?}");
-                }
-                if let Some(literals) = anchored.literals() {
-                    assert!(literals.iter().all(|literal| program.is_match(literal)), "a listed literal matches");
-                    assert!(literals.is_sorted_by(|a, b| a < b), "literals are sorted and different");
-                    let listed = |text: &String| literals.iter().any(|literal| **literal == **text);
-                    assert!(self.texts.iter().all(|text| listed(text) == program.is_match(text)), "literals are all that matches");
-                }
+        if let Ok(anchored) = &anchored {
+            let answers: Vec<bool> = self.texts.iter().map(|text| anchored.is_match(text)).collect();
+            if format!("{anchored:?}").starts_with("Anchored(Shape") {
+                self.check_shape(&pattern, anchored, &answers);
             }
-            // A shape needs no program, and so may be larger than one can be.
-            (Ok(_), Err(error)) => assert!(error.to_string().contains("too large"), "{error}"),
-            (Err(error), Ok(_)) => panic!("refused only as a matcher: {error}"),
-            (Err(_), Err(_)) => {}
         }
         anchored.is_ok()
+    }
+}
+
+impl Regexes {
+    fn check_shape(&self, pattern: &str, anchored: &Anchored, answers: &[bool]) {
+        let program = match compile(&format!("^(?:{pattern})$")) {
+            Ok(program) => program,
+            // A shape needs no program, and so may be larger than one can be.
+            Err(error) => return assert!(error.to_string().contains("too large"), "{error}"),
+        };
+        for (text, answer) in self.texts.iter().zip(answers) {
+            assert_eq!(*answer, program.is_match(text), "a shape answers as the program does, for {text:?}");
+        }
+        if let Some(literals) = anchored.literals() {
+            assert!(literals.iter().all(|literal| program.is_match(literal)), "a listed literal matches");
+            assert!(literals.is_sorted_by(|a, b| a < b), "literals are sorted and different");
+            let listed = |text: &String| literals.iter().any(|literal| **literal == **text);
+            assert!(
+                self.texts.iter().all(|text| listed(text) == program.is_match(text)),
+                "literals are all that matches"
+            );
+        }
     }
 }

@@ -82,7 +82,11 @@ struct Starter {
 
 impl Starter {
     fn new() -> Self {
-        Starter { runtime: runtime(), ground: Ground::new(), labels: Labels::from_pairs([("alertname", "a"), ("a", "team-a")]) }
+        Starter {
+            runtime: runtime(),
+            ground: Ground::new(),
+            labels: Labels::from_pairs([("alertname", "a"), ("a", "team-a")]),
+        }
     }
 
     /// A start, a look at everything, a maintenance run, and another start.

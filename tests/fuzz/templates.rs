@@ -23,14 +23,84 @@ pub struct TemplateTexts {
 }
 
 const TOKENS: [&str; 74] = [
-    "{{", "}}", "{{- ", " -}}", "{{/* */}}", "{{ end }}", "{{ else }}", "{{ else if . }}", "{{ if .Status }}", "{{ range .Alerts }}", "{{ with . }}",
-    "{{ break }}", "{{ continue }}", "{{ define \"x\" }}", "{{ template \"x\" . }}", "{{ block \"y\" . }}", "{{ $x := . }}", "{{ $x = 1 }}", "{{ . }}", "|", "(", ")", ".",
-    "$", "$x", ":=", "=", ",", "nil", "true", "\"a\"", "`b`", "'c'", "'\\U00110000'", "\"\\x", "1", "-1", "1e400", "0x", "1i", "9223372036854775808", ".Alerts", ".Labels",
-    ".StartsAt", ".Format", "len", "index", "printf \"%[9]*.*d\"", "\"%999999999d\"", "toUpper", "join", "reReplaceAll", "match \"(\"", "dict", "list", "append", "toJson", "date", "tz",
-    "since", "humanizeDuration", "safeHtml", "routeLabels", "nope", "<a href=\"", "<script>", "</script>", "<style>", "<!--", "-->", "<a onclick='", "<textarea>", "`", "'",
+    "{{",
+    "}}",
+    "{{- ",
+    " -}}",
+    "{{/* */}}",
+    "{{ end }}",
+    "{{ else }}",
+    "{{ else if . }}",
+    "{{ if .Status }}",
+    "{{ range .Alerts }}",
+    "{{ with . }}",
+    "{{ break }}",
+    "{{ continue }}",
+    "{{ define \"x\" }}",
+    "{{ template \"x\" . }}",
+    "{{ block \"y\" . }}",
+    "{{ $x := . }}",
+    "{{ $x = 1 }}",
+    "{{ . }}",
+    "|",
+    "(",
+    ")",
+    ".",
+    "$",
+    "$x",
+    ":=",
+    "=",
+    ",",
+    "nil",
+    "true",
+    "\"a\"",
+    "`b`",
+    "'c'",
+    "'\\U00110000'",
+    "\"\\x",
+    "1",
+    "-1",
+    "1e400",
+    "0x",
+    "1i",
+    "9223372036854775808",
+    ".Alerts",
+    ".Labels",
+    ".StartsAt",
+    ".Format",
+    "len",
+    "index",
+    "printf \"%[9]*.*d\"",
+    "\"%999999999d\"",
+    "toUpper",
+    "join",
+    "reReplaceAll",
+    "match \"(\"",
+    "dict",
+    "list",
+    "append",
+    "toJson",
+    "date",
+    "tz",
+    "since",
+    "humanizeDuration",
+    "safeHtml",
+    "routeLabels",
+    "nope",
+    "<a href=\"",
+    "<script>",
+    "</script>",
+    "<style>",
+    "<!--",
+    "-->",
+    "<a onclick='",
+    "<textarea>",
+    "`",
+    "'",
 ];
 
-const MANY: [&str; 2] = [include_str!("../../src/template/default.tmpl"), include_str!("../../src/template/email.tmpl")];
+const MANY: [&str; 2] =
+    [include_str!("../../src/template/default.tmpl"), include_str!("../../src/template/email.tmpl")];
 
 fn words() -> Words<'static> {
     Words { corpus: corpus!("templates.txt"), tokens: &TOKENS }
@@ -53,14 +123,50 @@ const TYPES: [Type; 6] = [Type::Any, Type::Text, Type::Number, Type::List, Type:
 const FUNCTIONS: [(&str, &[Type], Type); 44] = {
     use Type::{Any, List, Map, Number, Text, Time};
     [
-        ("len", &[Any], Number), ("len", &[List], Number), ("index", &[List, Number], Any), ("index", &[Map, Text], Text), ("slice", &[Text, Number], Text),
-        ("slice", &[List, Number, Number], List), ("printf", &[Text, Any, Any], Text), ("printf", &[Text, Number, Text], Text), ("print", &[Any, Any], Text), ("println", &[Any], Text),
-        ("html", &[Any], Text), ("js", &[Any], Text), ("urlquery", &[Text], Text), ("eq", &[Text, Text], Any), ("eq", &[Number, Number, Number], Any), ("ne", &[Any, Any], Any),
-        ("lt", &[Number, Number], Any), ("ge", &[Text, Text], Any), ("and", &[Any, Any], Any), ("or", &[Any, Any, Any], Any), ("not", &[Any], Any), ("call", &[Any], Any),
-        ("toUpper", &[Text], Text), ("toLower", &[Text], Text), ("title", &[Text], Text), ("trimSpace", &[Text], Text), ("join", &[Text, List], Text), ("match", &[Text, Text], Any),
-        ("reReplaceAll", &[Text, Text, Text], Text), ("stringSlice", &[Text, Text], List), ("safeHtml", &[Text], Text), ("safeUrl", &[Text], Text), ("urlUnescape", &[Text], Text),
-        ("base64encode", &[Text], Text), ("base64decode", &[Text], Text), ("date", &[Text, Time], Text), ("tz", &[Text, Time], Time), ("now", &[], Time), ("since", &[Time], Any),
-        ("mustToDate", &[Text, Text], Time), ("humanizeDuration", &[Number], Text), ("toJson", &[Any], Text), ("list", &[Any, Any], List), ("dict", &[Text, Any], Map),
+        ("len", &[Any], Number),
+        ("len", &[List], Number),
+        ("index", &[List, Number], Any),
+        ("index", &[Map, Text], Text),
+        ("slice", &[Text, Number], Text),
+        ("slice", &[List, Number, Number], List),
+        ("printf", &[Text, Any, Any], Text),
+        ("printf", &[Text, Number, Text], Text),
+        ("print", &[Any, Any], Text),
+        ("println", &[Any], Text),
+        ("html", &[Any], Text),
+        ("js", &[Any], Text),
+        ("urlquery", &[Text], Text),
+        ("eq", &[Text, Text], Any),
+        ("eq", &[Number, Number, Number], Any),
+        ("ne", &[Any, Any], Any),
+        ("lt", &[Number, Number], Any),
+        ("ge", &[Text, Text], Any),
+        ("and", &[Any, Any], Any),
+        ("or", &[Any, Any, Any], Any),
+        ("not", &[Any], Any),
+        ("call", &[Any], Any),
+        ("toUpper", &[Text], Text),
+        ("toLower", &[Text], Text),
+        ("title", &[Text], Text),
+        ("trimSpace", &[Text], Text),
+        ("join", &[Text, List], Text),
+        ("match", &[Text, Text], Any),
+        ("reReplaceAll", &[Text, Text, Text], Text),
+        ("stringSlice", &[Text, Text], List),
+        ("safeHtml", &[Text], Text),
+        ("safeUrl", &[Text], Text),
+        ("urlUnescape", &[Text], Text),
+        ("base64encode", &[Text], Text),
+        ("base64decode", &[Text], Text),
+        ("date", &[Text, Time], Text),
+        ("tz", &[Text, Time], Time),
+        ("now", &[], Time),
+        ("since", &[Time], Any),
+        ("mustToDate", &[Text, Text], Time),
+        ("humanizeDuration", &[Number], Text),
+        ("toJson", &[Any], Text),
+        ("list", &[Any, Any], List),
+        ("dict", &[Text, Any], Map),
     ]
 };
 
@@ -125,8 +231,13 @@ impl Grammar<'_> {
                 self.ranges -= 1;
             }
             10 => self.put(&[
-                "{{ template \"x\" . }}", "{{ template \"x\" $ }}", "{{ template \"__subject\" $ }}", "{{ template \"default.title\" $ }}", "{{ template \"__text_alert_list\" .Alerts }}",
-                "{{ template \"x\" }}", "{{ block \"b\" . }}{{ . }}{{ end }}",
+                "{{ template \"x\" . }}",
+                "{{ template \"x\" $ }}",
+                "{{ template \"__subject\" $ }}",
+                "{{ template \"default.title\" $ }}",
+                "{{ template \"__text_alert_list\" .Alerts }}",
+                "{{ template \"x\" }}",
+                "{{ block \"b\" . }}{{ . }}{{ end }}",
             ]),
             11 if self.ranges > 0 => self.put(&["{{ break }}", "{{ continue }}", "{{ if . }}{{ continue }}{{ end }}"]),
             _ => self.put(&["{{/* c */}}", "{{- /* c */ -}}", "{{ . }}", "{{ $ }}"]),
@@ -136,8 +247,18 @@ impl Grammar<'_> {
     /// A value in one of the contexts that HTML escaping tells apart.
     fn markup(&mut self) {
         const CONTEXTS: [(&str, &str); 12] = [
-            ("<a href=\"", "\">"), ("<a href='/x?q=", "'>"), ("<script>var a = ", ";</script>"), ("<script>var a = \"", "\";</script>"), ("<script>/", "/.test(1)</script>"), ("<p style='color: ", "'>"),
-            ("<!-- ", " -->"), ("<a onclick=\"f(", ")\">"), ("<textarea>", "</textarea>"), ("<style>", "</style>"), ("<p title=", ">"), ("<", ">"),
+            ("<a href=\"", "\">"),
+            ("<a href='/x?q=", "'>"),
+            ("<script>var a = ", ";</script>"),
+            ("<script>var a = \"", "\";</script>"),
+            ("<script>/", "/.test(1)</script>"),
+            ("<p style='color: ", "'>"),
+            ("<!-- ", " -->"),
+            ("<a onclick=\"f(", ")\">"),
+            ("<textarea>", "</textarea>"),
+            ("<style>", "</style>"),
+            ("<p title=", ">"),
+            ("<", ">"),
         ];
         let (before, after) = CONTEXTS[self.rng.below(CONTEXTS.len())];
         self.out.push_str(before);
@@ -169,14 +290,23 @@ impl Grammar<'_> {
         self.out.push_str(" }}");
         self.body(depth + 1);
         if self.rng.one_in(3) {
-            self.put(&["{{ else }}", "{{ else }}", if word == "with" { "{{ else with $ }}" } else { "{{ else }}" }, if word == "if" { "{{ else if $ }}" } else { "{{ else }}" }]);
+            self.put(&[
+                "{{ else }}",
+                "{{ else }}",
+                if word == "with" { "{{ else with $ }}" } else { "{{ else }}" },
+                if word == "if" { "{{ else if $ }}" } else { "{{ else }}" },
+            ]);
             self.body(depth + 1);
         }
         self.out.push_str("{{ end }}");
     }
 
     fn pipeline(&mut self, depth: usize, kind: Type) {
-        if self.rng.one_in(2) { self.operand(depth, kind) } else { self.function(depth, kind, false) }
+        if self.rng.one_in(2) {
+            self.operand(depth, kind)
+        } else {
+            self.function(depth, kind, false)
+        }
         while kind == Type::Any && self.rng.one_in(4) {
             self.out.push_str(" | ");
             self.function(depth, kind, true);
@@ -211,17 +341,85 @@ impl Grammar<'_> {
         }
         let kind = if kind == Type::Any { TYPES[self.rng.below(TYPES.len())] } else { kind };
         match kind {
-            Type::Any => self.put(&[".", "$", "$x", "$y", "$.Alerts", "true", "false", "$.CommonLabels.SortedPairs", "'a'", "2i", "nil", ".Nope", "$.GroupLabels"]),
+            Type::Any => self.put(&[
+                ".",
+                "$",
+                "$x",
+                "$y",
+                "$.Alerts",
+                "true",
+                "false",
+                "$.CommonLabels.SortedPairs",
+                "'a'",
+                "2i",
+                "nil",
+                ".Nope",
+                "$.GroupLabels",
+            ]),
             Type::Text => self.put(&[
-                "\"a\"", "$.Status", "$.Receiver", "\"%v %q\"", "\"%5.2f|%-9s|%+d|%x\"", "\"%[2]*[1]d\"", "\"2006-01-02T15:04:05.000Z07:00\"", "\"Europe/Berlin\"", "`raw`", "\"(a+)*b|$\"",
-                "\"$1${n}\"", "\"\\u00e9\"", "\"\"", "$.ExternalURL", "(index $.Alerts 0).Labels.alertname", "$.CommonLabels.alertname", "\"2024-05-06\"", "\"2006-01-02\"",
+                "\"a\"",
+                "$.Status",
+                "$.Receiver",
+                "\"%v %q\"",
+                "\"%5.2f|%-9s|%+d|%x\"",
+                "\"%[2]*[1]d\"",
+                "\"2006-01-02T15:04:05.000Z07:00\"",
+                "\"Europe/Berlin\"",
+                "`raw`",
+                "\"(a+)*b|$\"",
+                "\"$1${n}\"",
+                "\"\\u00e9\"",
+                "\"\"",
+                "$.ExternalURL",
+                "(index $.Alerts 0).Labels.alertname",
+                "$.CommonLabels.alertname",
+                "\"2024-05-06\"",
+                "\"2006-01-02\"",
             ]),
             Type::Number => self.put(&[
-                "0", "1", "2", "-1", "100", "1e3", "1.5", "0x1F", "9223372036854775807", "-9223372036854775808", "1_000", "0b11", "0o17", "1e308", "(len $.Alerts)", "(index $.Alerts 0).StartsAt.Unix",
+                "0",
+                "1",
+                "2",
+                "-1",
+                "100",
+                "1e3",
+                "1.5",
+                "0x1F",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "1_000",
+                "0b11",
+                "0o17",
+                "1e308",
+                "(len $.Alerts)",
+                "(index $.Alerts 0).StartsAt.Unix",
             ]),
-            Type::List => self.put(&["$.Alerts", "$.Alerts.Firing", "$.Alerts.Resolved", "$.CommonLabels.Names", "$.CommonLabels.SortedPairs.Values", "(stringSlice \"a\" \"b\")", "(list 1 \"a\" nil)"]),
-            Type::Map => self.put(&["$.GroupLabels", "$.CommonLabels", "$.CommonAnnotations", "$.RouteLabels", "(index $.Alerts 0).Labels", "(dict \"a\" 1)", "($.CommonLabels.Remove (stringSlice \"a\"))"]),
-            Type::Time => self.put(&["now", "(index $.Alerts 0).StartsAt", "(index $.Alerts 2).EndsAt", "(toDate \"2006\" \"x\")", "((index $.Alerts 0).StartsAt.Add 5)", "now.UTC"]),
+            Type::List => self.put(&[
+                "$.Alerts",
+                "$.Alerts.Firing",
+                "$.Alerts.Resolved",
+                "$.CommonLabels.Names",
+                "$.CommonLabels.SortedPairs.Values",
+                "(stringSlice \"a\" \"b\")",
+                "(list 1 \"a\" nil)",
+            ]),
+            Type::Map => self.put(&[
+                "$.GroupLabels",
+                "$.CommonLabels",
+                "$.CommonAnnotations",
+                "$.RouteLabels",
+                "(index $.Alerts 0).Labels",
+                "(dict \"a\" 1)",
+                "($.CommonLabels.Remove (stringSlice \"a\"))",
+            ]),
+            Type::Time => self.put(&[
+                "now",
+                "(index $.Alerts 0).StartsAt",
+                "(index $.Alerts 2).EndsAt",
+                "(toDate \"2006\" \"x\")",
+                "((index $.Alerts 0).StartsAt.Add 5)",
+                "now.UTC",
+            ]),
         }
     }
 }
@@ -245,7 +443,10 @@ fn excessive(rng: &mut Rng) -> String {
             }
             text + "{{ template \"a1\" . }}"
         }
-        8 => format!("{{{{ $x := \"ab\" }}}}{}{{{{ len $x }}}}", "{{ $x = printf \"%s%s\" $x $x }}".repeat(rng.between(1, 40))),
+        8 => format!(
+            "{{{{ $x := \"ab\" }}}}{}{{{{ len $x }}}}",
+            "{{ $x = printf \"%s%s\" $x $x }}".repeat(rng.between(1, 40))
+        ),
         9 => format!("{{{{ $x := list 1 }}}}{}{{{{ len $x }}}}", "{{ $x = list $x $x }}".repeat(rng.between(1, 200))),
         10 => format!("{{{{ printf \"%{depth}d %.{depth}f %0{depth}x\" 1 1.5 255 }}}}"),
         11 => format!("{{{{ . {} }}}}", ".A".repeat(depth)),
@@ -258,7 +459,10 @@ impl Target for TemplateTexts {
     const NAME: &'static str = "templates";
 
     fn new() -> Self {
-        TemplateTexts { templates: Templates::from_texts([]).expect("the shipped templates parse"), data: vec![Data::default(), full_data()] }
+        TemplateTexts {
+            templates: Templates::from_texts([]).expect("the shipped templates parse"),
+            data: vec![Data::default(), full_data()],
+        }
     }
 
     fn make(rng: &mut Rng) -> Case {
@@ -317,7 +521,20 @@ fn data_words() -> Words<'static> {
         r#"{"receiver":"r","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"A"},"annotations":{},"startsAt":"2024-05-06T07:08:09+02:00","endsAt":"0001-01-01T00:00:00Z","generatorURL":"u","fingerprint":"f"}],"notification_reason":"x","groupLabels":{"a":"b"},"commonLabels":null,"commonAnnotations":{},"routeLabels":{},"externalURL":"http://x"}"#,
         r#"{"alerts":null,"groupLabels":{}}"#,
     ];
-    const TOKENS: [&str; 12] = ["null", "{}", "[]", "\"", ",", ":", "\"alerts\":", "\"startsAt\":", "-1", "9999-12-31T23:59:59.999999999-23:59", "\\ud800", "\\u0000"];
+    const TOKENS: [&str; 12] = [
+        "null",
+        "{}",
+        "[]",
+        "\"",
+        ",",
+        ":",
+        "\"alerts\":",
+        "\"startsAt\":",
+        "-1",
+        "9999-12-31T23:59:59.999999999-23:59",
+        "\\ud800",
+        "\\u0000",
+    ];
     Words { corpus: &DATA, tokens: &TOKENS }
 }
 

@@ -21,8 +21,36 @@ pub struct WebFile {
 }
 
 const TOKENS: [&str; 30] = [
-    ": ", "- ", "\n", "\n  ", "&a ", "*a", "<<: *a", "{}", "[]", "{", "[", "~", "null", "true", "''", "\"\\xff\"", "|\n  x\n", "!!str ", "!!binary ", "cert: x", "key: y", "headers", "rate_limit",
-    "burst", "1s", "-1s", "TLS10", "NoClientCert", "VerifyClientCertIfGiven", "bob: x",
+    ": ",
+    "- ",
+    "\n",
+    "\n  ",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "{}",
+    "[]",
+    "{",
+    "[",
+    "~",
+    "null",
+    "true",
+    "''",
+    "\"\\xff\"",
+    "|\n  x\n",
+    "!!str ",
+    "!!binary ",
+    "cert: x",
+    "key: y",
+    "headers",
+    "rate_limit",
+    "burst",
+    "1s",
+    "-1s",
+    "TLS10",
+    "NoClientCert",
+    "VerifyClientCertIfGiven",
+    "bob: x",
 ];
 
 impl Target for WebFile {
@@ -37,7 +65,11 @@ impl Target for WebFile {
         let words = Words { corpus: corpus!("web.txt"), tokens: &TOKENS };
         let bytes = match rng.below(10) {
             0 => "[".repeat(rng.below(5_000)).into_bytes(),
-            1 => format!("a: &a [x]\n{}", (0..rng.below(30)).map(|n| format!("b{n}: &a [*a,*a,*a,*a]\n")).collect::<String>()).into_bytes(),
+            1 => format!(
+                "a: &a [x]\n{}",
+                (0..rng.below(30)).map(|n| format!("b{n}: &a [*a,*a,*a,*a]\n")).collect::<String>()
+            )
+            .into_bytes(),
             _ => words.mutant(rng, 3),
         };
         Case { kind: "file", bytes }

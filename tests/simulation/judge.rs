@@ -27,6 +27,8 @@ pub struct Verdict {
     /// Never told, or the receiver is left with the wrong last word.
     pub lost: u64,
     pub coalesced: u64,
+    /// Repeats that came up to a group interval too soon.
+    pub early: u64,
     pub silenced: u64,
     pub attempts: u64,
     /// From when a first notification was due to its arrival.
@@ -102,11 +104,15 @@ impl Judge<'_> {
                 _ => is_news = true,
             }
         }
-        let is_repeat = message.words.iter().any(|word| word.firing)
-            && self.last.get(&group).is_some_and(|last| {
-                let last = &self.heard[*last];
-                message.sent + scenario.repeat_interval / 10 >= last.sent + scenario.repeat_interval
-            });
+        // A node whose ticks lie otherwise may repeat up to one of them early.
+        let early = self.last.get(&group).map(|last| self.heard[*last].sent + scenario.repeat_interval).map(|due| {
+            due.saturating_sub(message.sent)
+        });
+        let is_firing = message.words.iter().any(|word| word.firing);
+        let is_repeat = is_firing && early.is_some_and(|early| early <= scenario.group_interval + SECOND);
+        if is_repeat && !is_news && early.is_some_and(|early| early > scenario.repeat_interval / 20) {
+            self.verdict.early += 1;
+        }
         let excuse = if (is_news || is_repeat) && stale.is_empty() { None } else { self.excuse(id, &earlier, group) };
         if !stale.is_empty() {
             if excuse.is_some() {

@@ -3,7 +3,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,9 @@ use carillon::{
     alerts::{Alerts, AlertsConfig},
     api::{Api, ClusterStatus, Handles},
     app::BUILD,
-    clock::{Clock, Time, delta},
+    cli::HostPort,
+    clock::{Clock, Correction, Time, delta},
+    cluster::{ClusterConfig, ClusterMetrics, sim::SimNet},
     config::{self, LoadOptions, Loaded},
     dispatch::{Dispatcher, DispatcherParts, Plan},
     inhibit::Inhibitor,
@@ -20,7 +25,8 @@ use carillon::{
     nflog::{Nflog, NflogConfig, Writer},
     notify::{Integration, Peer},
     random::Random,
-    replica::{AlertKeeper, Outbox},
+    replica::{AlertKeeper, Outbox, Replica},
+    ring::{Graces, Ring, RingParts},
     silence::{Silences, SilencesConfig, Surroundings},
     store::{MemoryDisk, Store, WriterMode},
     template::Templates,
@@ -36,6 +42,9 @@ use crate::{
 
 const RETENTION: Duration = Duration::from_secs(432_000);
 const GC_INTERVAL: Duration = Duration::from_secs(30);
+const PEER_TIMEOUT: Duration = Duration::from_secs(15);
+const OUTBOX_MAX: usize = 10_000;
+const PORT: u16 = 9094;
 /// The true wall clock at the start of a run, in seconds.
 const START: i64 = 1_800_000_000;
 
@@ -48,16 +57,17 @@ pub fn wall(at: Ms) -> Time {
 pub struct Surrounding {
     pub scenario: Scenario,
     pub receiver: Receiver,
+    pub net: SimNet,
     pub loaded: Loaded,
     pub templates: Arc<Templates>,
 }
 
 impl Surrounding {
-    pub fn new(scenario: &Scenario, receiver: &Receiver) -> Self {
+    pub fn new(scenario: &Scenario, receiver: &Receiver, net: &SimNet) -> Self {
         let options = LoadOptions::default();
         let loaded = config::parse(&scenario.configuration(), std::path::Path::new("/"), &options).expect("it is valid");
         let templates = Arc::new(Templates::load(&[]).expect("there are none"));
-        Surrounding { scenario: scenario.clone(), receiver: receiver.clone(), loaded, templates }
+        Surrounding { scenario: scenario.clone(), receiver: receiver.clone(), net: net.clone(), loaded, templates }
     }
 }
 
@@ -66,6 +76,8 @@ pub struct Node {
     pub ip: IpAddr,
     pub name: String,
     disk: MemoryDisk,
+    /// The highest one that was ever used, as the data directory keeps it.
+    generation: Arc<AtomicU64>,
     skew: TimeDelta,
     pub lives: u64,
     pub life: Option<Life>,
@@ -92,14 +104,19 @@ pub struct Program {
     keeper: AlertKeeper,
     dispatcher: Dispatcher,
     store: Store,
+    ring: Option<Ring>,
     hooks: Arc<Vec<Arc<Hook>>>,
+}
+
+fn ip_of(index: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(index + 1).unwrap_or(u8::MAX)))
 }
 
 impl Node {
     pub fn new(index: usize, skew: i64) -> Self {
-        let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(index + 1).unwrap_or(u8::MAX)));
         let (disk, skew) = (MemoryDisk::new(), TimeDelta::milliseconds(skew));
-        Node { index, ip, name: format!("n{index}"), disk, skew, lives: 0, life: None }
+        let generation = Arc::default();
+        Node { index, ip: ip_of(index), name: format!("n{index}"), disk, generation, skew, lives: 0, life: None }
     }
 
     pub fn start(&mut self, around: &Arc<Surrounding>, now: Ms) {
@@ -118,6 +135,7 @@ impl Node {
             name: self.name.clone(),
             life: self.lives,
             disk: self.disk.clone(),
+            generation: Arc::clone(&self.generation),
             random: Random::seeded(around.scenario.seed.wrapping_mul(31).wrapping_add(self.lives * 8 + self.index as u64)),
             clock,
             base,
@@ -170,7 +188,7 @@ impl Life {
     /// Runs the program until this moment.
     pub fn run_until(&self, now: Ms) {
         let until = self.base + duration(now - self.born);
-        self.runtime.block_on(tokio::time::sleep_until(until));
+        self.runtime.block_on(async { tokio::time::sleep_until(until).await });
     }
 
     /// The program goes on after it was stopped: all its timers are late at once.
@@ -202,6 +220,7 @@ struct Boot {
     name: String,
     life: u64,
     disk: MemoryDisk,
+    generation: Arc<AtomicU64>,
     random: Random,
     clock: Clock,
     base: Instant,
@@ -209,13 +228,27 @@ struct Boot {
 }
 
 impl Boot {
+    fn cluster(&self) -> ClusterConfig {
+        let listen = HostPort { host: ip_of(self.index).to_string(), port: PORT };
+        let others = (0..self.around.scenario.nodes).filter(|other| *other != self.index);
+        let kept = Arc::clone(&self.generation);
+        ClusterConfig {
+            peers: others.map(|other| format!("{}:{PORT}", ip_of(other))).collect(),
+            generation: self.generation.load(Ordering::Relaxed),
+            save_generation: Arc::new(move |generation| kept.store(generation, Ordering::Relaxed)),
+            ..ClusterConfig::new(self.name.clone(), listen)
+        }
+    }
+
     async fn run(self) -> Program {
-        let Boot { around, index, name, life, disk, random, clock, base, born } = self;
+        let cluster = self.cluster();
+        let Boot { around, index, name, life, disk, random, clock: own_clock, base, born, .. } = self;
+        let is_alone = around.scenario.together == Together::Not;
+        let correction = Correction::default();
+        let clock = own_clock.clone().corrected(correction.clone());
         let metrics = Metrics::new(MetricsOptions::default(), BUILD, &clock);
         let store = Store::on(Arc::new(disk), Arc::clone(&metrics), WriterMode::Task).expect("the disk is whole");
-        let outbox = match around.scenario.together {
-            Together::Not | Together::Ring => Outbox::none(),
-        };
+        let outbox = if is_alone { Outbox::none() } else { Outbox::bounded(OUTBOX_MAX) };
         let silences = Silences::open(
             SilencesConfig {
                 retention: RETENTION,
@@ -242,8 +275,26 @@ impl Boot {
         )
         .expect("the log can be read");
         let alerts = Arc::new(Alerts::new(AlertsConfig { per_alertname_limit: 0, retention: RETENTION }));
-        let keeper = AlertKeeper::new(store.clone(), outbox, &alerts);
-        alerts.restore(keeper.load(&nflog, clock.now()).expect("alerts can be read"), clock.now());
+        let keeper = AlertKeeper::new(store.clone(), outbox.clone(), &alerts);
+        let restored = keeper.load(&nflog, clock.now()).expect("alerts can be read");
+        let graces = Graces::of(&restored, clock.now());
+        alerts.restore(restored, clock.now());
+        let replica = Replica {
+            silences: Arc::clone(&silences),
+            nflog: Arc::clone(&nflog),
+            alerts: Arc::clone(&alerts),
+            keeper: keeper.clone(),
+        };
+        let parts = RingParts {
+            clock: clock.clone(),
+            correction,
+            metrics: Arc::clone(&metrics),
+            replica,
+            outbox,
+            graces,
+            peer_timeout: PEER_TIMEOUT,
+        };
+        let ring = (!is_alone).then(|| Ring::new(parts));
         let hook = |integration| {
             let receiver = around.receiver.clone();
             Arc::new(Hook { receiver, node: index, life, integration, clock: clock.clone(), base, born })
@@ -251,19 +302,27 @@ impl Boot {
         let hooks: Arc<Vec<Arc<Hook>>> = Arc::new((0..around.scenario.integrations).map(hook).collect());
         let plan = plan(&around, &hooks);
         let inhibitor = Arc::new(ArcSwap::from(Arc::clone(&plan.inhibitor)));
+        alerts.snapshot().iter().for_each(|entry| plan.inhibitor.observe(entry));
         let dispatcher = Dispatcher::new(
             DispatcherParts {
                 clock: clock.clone(),
-                random,
+                random: random.clone(),
                 metrics: Arc::clone(&metrics),
                 nflog: Arc::clone(&nflog),
                 silences: Arc::clone(&silences),
-                peer: Peer::alone(),
+                peer: ring.as_ref().map_or_else(Peer::alone, Ring::peer),
                 external_url: "http://am".into(),
                 start_at: base,
             },
             &plan,
         );
+        if let Some(ring) = &ring {
+            let effects = (dispatcher.clone(), Arc::clone(&inhibitor));
+            let cluster_metrics = ClusterMetrics::new(metrics.registry());
+            let network = around.net.host(ip_of(index));
+            let joined = ring.join(cluster, network, own_clock, random, cluster_metrics, effects).await;
+            joined.expect("the node can be part of the cluster");
+        }
         dispatcher.start(&|| alerts.snapshot());
         let api = Api::new(Handles {
             clock: clock.clone(),
@@ -280,7 +339,7 @@ impl Boot {
             cluster: Arc::new(ClusterStatus::default),
         });
         let program =
-            Program { clock, api: Arc::new(api), silences, nflog, alerts, keeper, dispatcher, store, hooks };
+            Program { clock, api, silences, nflog, alerts, keeper, dispatcher, store, ring, hooks };
         tokio::spawn(program.clone().collect_garbage());
         program
     }
@@ -315,6 +374,9 @@ impl Program {
 
     async fn finish(self) {
         self.dispatcher.shutdown(Duration::from_secs(5)).await;
+        if let Some(ring) = &self.ring {
+            ring.leave().await;
+        }
         self.keeper.persist_all(&self.alerts.snapshot());
         // An error would only mean a slower start.
         let _ = self.store.close().await;

@@ -3,7 +3,7 @@
 use crate::scenario::Ms;
 
 /// So long after a change of the network two nodes need not have found each other yet.
-pub const MARGIN: Ms = 3_000;
+pub const MARGIN: Ms = 1_000;
 
 pub type Nodes = u32;
 
@@ -53,11 +53,14 @@ impl Paths {
         let count = self.epochs.first().map_or(0, |(_, reach)| reach.len());
         // A path between two nodes may outlast changes elsewhere: measured for each pair.
         let mut since = vec![vec![None::<Ms>; count]; count];
-        for (begin, end, reach) in self.within(from, to) {
+        for (begin, end, reach) in self.within(from.saturating_sub(MARGIN), to) {
             for (a, row) in since.iter_mut().enumerate() {
                 for (b, since) in row.iter_mut().enumerate() {
                     *since = if reach[a] & (1 << b) != 0 { Some(since.unwrap_or(begin)) } else { None };
                 }
+            }
+            if end < from {
+                continue;
             }
             let stands = |a: usize, b: usize| since[a][b].is_some_and(|since| end.saturating_sub(since) >= MARGIN);
             for _ in 0..count {

@@ -1,6 +1,7 @@
 //! One run: the nodes, the network and the receiver, moved together through virtual time in small steps.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -477,8 +478,8 @@ fn covers(entry: &LogEntry, own: &LogEntry, alert: AlertHash, firing: bool) -> b
 
 fn posted(said: &Said, facts: &Facts) -> Posted<'static> {
     let life = &facts.alerts[said.alert];
-    let text = |n: usize| std::borrow::Cow::Owned(n.to_string());
-    let mut labels = vec![
+    let text = |n: usize| Cow::<'static, str>::Owned(n.to_string());
+    let mut labels: Vec<(Cow<'static, str>, Cow<'static, str>)> = vec![
         ("alertname".into(), format!("a{}", said.alert).into()),
         ("group".into(), text(life.group)),
         ("number".into(), text(said.alert)),

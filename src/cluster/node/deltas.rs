@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{super::{
-    Kind, Merge, Urgency,
-    codec::Blob,
-    greet::{From, Route},
-    metrics::UPDATE,
-    wire::{Ack, Delta, Deltas, Message},
-}, Node};
+use super::{
+    super::{
+        Kind, Merge, Urgency,
+        codec::Blob,
+        greet::{From, Route},
+        metrics::UPDATE,
+        wire::{Ack, Delta, Deltas, Message},
+    },
+    Node,
+};
 
 /// More new deltas at once than this are not gossiped: a packet holds about four.
 const GOSSIPED_AT_ONCE: usize = 8;

@@ -9,16 +9,19 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{super::{
-    ClusterError,
-    core::{Core, Out},
-    exchange,
-    greet::{Event, GreetError, Greeting},
-    identity::Identity,
-    peers::{ALSO_TCP, Standing},
-    settle::Settled,
-    wire::{Hello, Leaving, Message, Purpose, Refused, WireMember, WireState},
-}, Node};
+use super::{
+    super::{
+        ClusterError,
+        core::{Core, Out},
+        exchange,
+        greet::{Event, GreetError, Greeting},
+        identity::Identity,
+        peers::{ALSO_TCP, Standing},
+        settle::Settled,
+        wire::{Hello, Leaving, Message, Purpose, Refused, WireMember, WireState},
+    },
+    Node,
+};
 
 /// Exchanges under way that this node has started.
 const CONTACTS_RUNNING_MAX: usize = 32;
@@ -27,6 +30,9 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const DEATH_TOLD: Duration = Duration::from_secs(15 * 60);
 /// A dead member whose record has vanished is forgotten after this time.
 const VANISHED: Duration = Duration::from_secs(60);
+/// Others of the own name, and how often each is called.
+const RIVALS_MAX: usize = 16;
+const RIVAL_CALLS_MAX: u32 = 3;
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -35,7 +41,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Contact {
     reason: Reason,
     next: Instant,
-    failures: u32,
+    pub(super) failures: u32,
     running: bool,
 }
 
@@ -47,6 +53,8 @@ enum Reason {
     Lost,
     /// Is a member, and state has to be exchanged.
     Member,
+    /// Has this node's name.
+    Rival,
 }
 
 impl Node {
@@ -141,7 +149,15 @@ impl Node {
     pub(super) fn on_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Greeted(greeting) => self.on_greeting(*greeting, now),
-            Event::Exchanged { to, peer, newest, changed } => self.on_exchanged(to, &peer, newest, changed, now),
+            Event::Exchanged { to, peer, newest, changed, started } => {
+                tracing::debug!(peer = &*peer.identity.name, records = changed, "exchanged state");
+                // What was begun before this node stood still says nothing of what came to pass meanwhile.
+                if started >= self.settle.since() {
+                    self.on_exchanged(to, &peer, newest, now);
+                } else if let Some(contact) = to.and_then(|to| self.contacts.get_mut(&to)) {
+                    (contact.running, contact.next) = (false, now);
+                }
+            }
             Event::ExchangeFailed { to, error } => self.on_exchange_failed(to, &error, now),
             Event::Message { from, message, reply } => self.on_stream_message(&from, message, reply, now),
             Event::LinkClosed { to, error } => self.on_link_closed(to, error),
@@ -222,14 +238,9 @@ impl Node {
         self.core.apply(members, now);
     }
 
-    fn on_exchanged(&mut self, to: Option<SocketAddr>, hello: &Hello, newest: u64, changed: usize, now: Instant) {
+    fn on_exchanged(&mut self, to: Option<SocketAddr>, hello: &Hello, newest: u64, now: Instant) {
         let name = &hello.identity.name;
-        tracing::debug!(peer = &**name, records = changed, "exchanged state");
-        let held = self.core.received(|received| {
-            received.raise(hello.instance, hello.newest);
-            received.ack(hello.instance, &self.config.name)
-        });
-        drop(held);
+        self.core.received(|received| received.raise(hello.instance, hello.newest));
         if let Some(peer) = self.peers.get_mut(name)
             && peer.instance == Some(hello.instance)
         {
@@ -277,6 +288,7 @@ impl Node {
         match contact.reason {
             Reason::Configured => self.env.metrics.refresh_join_failed_total.inc(),
             Reason::Lost => self.env.metrics.reconnections_failed_total.inc(),
+            Reason::Rival => *self.rivals.entry(to).or_default() += 1,
             Reason::Member => {}
         }
         if contact.failures == 1 {
@@ -320,8 +332,7 @@ impl Node {
     // Discovery and contacts.
 
     pub(super) fn look_up(&mut self) {
-        let names: Vec<_> =
-            self.discovery.names().map(|(index, host, port)| (index, host.to_owned(), port)).collect();
+        let names: Vec<_> = self.discovery.names().map(|(index, host, port)| (index, host.to_owned(), port)).collect();
         for (index, host, port) in names {
             if !self.looking_up.insert(index) {
                 continue;
@@ -349,6 +360,24 @@ impl Node {
         address == self.advertised || self.own_aliases.contains(&address)
     }
 
+    /// Of peers, this node itself left out.
+    pub(super) fn configured_addresses(&self) -> BTreeSet<SocketAddr> {
+        self.discovery.addresses().into_iter().filter(|address| !self.is_own(*address)).collect()
+    }
+
+    /// Two nodes of one name that started at one time are both members somewhere: calling the other settles it.
+    fn find_rivals(&mut self) {
+        let own = self.core.identity();
+        let is_rival = |other: &&Identity| {
+            other.name == own.name && other.address != own.address && other.generation > self.first_generation
+        };
+        let found: Vec<_> =
+            self.core.members().map(foca::Member::id).filter(is_rival).map(|rival| rival.address).collect();
+        for address in found.into_iter().take(RIVALS_MAX.saturating_sub(self.rivals.len())) {
+            self.rivals.entry(address).or_default();
+        }
+    }
+
     /// Every address that has to be called, and why.
     fn wanted(&self) -> Vec<(SocketAddr, Reason)> {
         let mut wanted = Vec::new();
@@ -358,6 +387,9 @@ impl Node {
             if !self.is_own(address) && !known {
                 wanted.push((address, Reason::Configured));
             }
+        }
+        for (address, _) in self.rivals.iter().filter(|(_, calls)| **calls < RIVAL_CALLS_MAX) {
+            wanted.push((*address, Reason::Rival));
         }
         for peer in self.peers.iter() {
             let reason = match peer.standing {
@@ -374,6 +406,7 @@ impl Node {
     }
 
     pub(super) fn call_contacts(&mut self, now: Instant) {
+        self.find_rivals();
         let wanted = self.wanted();
         let addresses: BTreeSet<SocketAddr> = wanted.iter().map(|(address, _)| *address).collect();
         self.contacts.retain(|address, contact| contact.running || addresses.contains(address));
@@ -396,7 +429,7 @@ impl Node {
         let wanted: BTreeSet<SocketAddr> = if self.settle_after_gap {
             self.peers.live().map(|peer| peer.identity.address).collect()
         } else {
-            self.discovery.addresses().into_iter().filter(|address| !self.is_own(*address)).collect()
+            self.configured_addresses()
         };
         let configured = !self.discovery.is_empty() && !self.settle_after_gap;
         let settled = self.settle.check(now, &wanted, self.discovery.is_resolved(), configured);
@@ -450,9 +483,8 @@ impl Node {
             // Only foca still knows it.
             None => member.state != WireState::Down,
         });
-        let names = self.peers.live().map(|peer| {
-            (Arc::clone(&peer.identity.name), (peer.identity.address, peer.instance))
-        });
+        let names =
+            self.peers.live().map(|peer| (Arc::clone(&peer.identity.name), (peer.identity.address, peer.instance)));
         let mut shared = self.env.shared();
         shared.names = names.collect();
         shared.identity = self.core.identity().clone();
@@ -469,8 +501,7 @@ impl Node {
             tracing::info!(peer = &*leaving.identity.name, "peer left");
         }
         peer.standing = Standing::Left(now);
-        let member = WireMember { identity: leaving.identity.clone(), incarnation: 0, state: WireState::Left };
-        self.core.apply(vec![member], now);
+        self.core.part(leaving.identity.clone(), now);
         self.dirty = true;
     }
 
@@ -483,7 +514,6 @@ impl Node {
             self.send_packet(address, &message);
             self.say(address, message.clone());
         }
-        self.core.leave(now);
         self.pump(now);
     }
 
@@ -499,7 +529,6 @@ impl Node {
         };
         // Who cannot be told so will find out.
         let _ = timeout(GOODBYE, said).await;
-        self.left = true;
         let _ = done.send(());
     }
 }

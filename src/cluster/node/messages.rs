@@ -9,19 +9,22 @@ use tokio::{
     time::Instant,
 };
 
-use super::{super::{
-    Via,
-    calls::{Hearing, TCP_AFTER},
-    codec::Blob,
-    greet::{Event, From, Route},
-    identity::Identity,
-    link,
-    peers::{ALSO_TCP, UDP_FRESH},
-    wire::{
-        Answer, BODY_HEAD_BYTES, Call, Compare, Compared, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Tell,
-        UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN,
+use super::{
+    super::{
+        Via,
+        calls::{Hearing, TCP_AFTER},
+        codec::Blob,
+        greet::{Event, From, Route},
+        identity::Identity,
+        link,
+        peers::{ALSO_TCP, UDP_FRESH},
+        wire::{
+            Answer, BODY_HEAD_BYTES, Call, Compare, Compared, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Tell,
+            UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN,
+        },
     },
-}, Node};
+    Node,
+};
 
 const LINKS_MAX: usize = 2048;
 /// Comparisons whose answer is awaited.
@@ -82,7 +85,13 @@ impl Node {
         self.pump(now);
     }
 
-    pub(super) fn on_stream_message(&mut self, from: &From, message: Message, reply: mpsc::Sender<Bytes>, now: Instant) {
+    pub(super) fn on_stream_message(
+        &mut self,
+        from: &From,
+        message: Message,
+        reply: mpsc::Sender<Bytes>,
+        now: Instant,
+    ) {
         if let Some(peer) = self.peers.get_mut(&from.name) {
             peer.tcp_works = Some(true);
         }
@@ -108,12 +117,7 @@ impl Node {
             Message::Answer(answer) => {
                 self.asked.answered(answer.nonce, &answer.from, answer.payload.map(|Blob(payload)| payload));
             }
-            Message::Tell(Tell { from, nonce, payload: Blob(payload) }) => {
-                if self.heard.hear(&from, nonce, now) == Hearing::New {
-                    self.heard.answered(&from, nonce, None);
-                    self.env.handler.tell(&from, payload);
-                }
-            }
+            Message::Tell(tell) => self.on_tell(tell, now),
             Message::Ack(ack) => self.on_ack(&ack),
             Message::Deltas(deltas) => self.on_batch(deltas, stream, &route, now),
             Message::Compare(compare) => self.on_compare(compare, route),
@@ -124,7 +128,15 @@ impl Node {
         }
     }
 
-    // Questions.
+    // Questions and news.
+
+    fn on_tell(&mut self, tell: Tell, now: Instant) {
+        let Tell { from, nonce, payload: Blob(payload) } = tell;
+        if self.heard.hear(&from, nonce, now) == Hearing::New {
+            self.heard.answered(&from, nonce, None);
+            self.env.handler.tell(&from, payload);
+        }
+    }
 
     fn on_call(&mut self, call: Call, route: Route, now: Instant) {
         match self.heard.hear(&call.from, call.nonce, now) {

@@ -49,6 +49,8 @@ const EVENTS_STEP: usize = 64;
 const HANDLERS_MAX: usize = 256;
 /// Time between looks at everything that needs no better timing.
 const HOUSE: Duration = Duration::from_millis(500);
+/// The same while state has to be exchanged with peers.
+const HOUSE_UNSETTLED: Duration = Duration::from_millis(100);
 /// Time between look-ups of configured names, once settled.
 const REFRESH: Duration = Duration::from_secs(15);
 /// The same before.
@@ -94,6 +96,10 @@ pub(super) struct Node {
     /// Look-ups under way.
     looking_up: BTreeSet<usize>,
     contacts: BTreeMap<SocketAddr, Contact>,
+    /// Where others of this node's name were seen, and how often they were called in vain.
+    rivals: BTreeMap<SocketAddr, u32>,
+    /// Others of this name with a higher generation than this cannot be its own former lives.
+    first_generation: u64,
     /// Addresses that turned out to be this node's, or a member's whose own address is another one.
     own_aliases: BTreeSet<SocketAddr>,
     aliases: BTreeMap<SocketAddr, Arc<str>>,
@@ -129,7 +135,8 @@ pub(super) struct Node {
     house_at: Instant,
     refresh_at: Instant,
     compare_at: Instant,
-    left: bool,
+    /// To be told when this node has left.
+    leaving: Option<oneshot::Sender<()>>,
 }
 
 enum Input {
@@ -162,8 +169,7 @@ impl Node {
         let (instance, core_config) = (random.next_u64(), core_config(&config));
         let core = Core::new(identity.clone(), instance, &core_config, random.next_u64(), now);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
-        let shared =
-            Shared { identity, members: Vec::new(), newest: 0, names: BTreeMap::new(), open: true };
+        let shared = Shared { identity, members: Vec::new(), newest: 0, names: BTreeMap::new(), open: true };
         let env = Env {
             network,
             tls: config.tls.clone(),
@@ -204,6 +210,8 @@ impl Node {
             discovery,
             looking_up: BTreeSet::new(),
             contacts: BTreeMap::new(),
+            rivals: BTreeMap::new(),
+            first_generation: generation,
             own_aliases: BTreeSet::new(),
             aliases: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -229,7 +237,7 @@ impl Node {
             house_at: now,
             refresh_at: now,
             compare_at: now + COMPARE,
-            left: false,
+            leaving: None,
             config,
         };
         node.env.metrics.peers_joined_total.inc();
@@ -250,7 +258,7 @@ impl Node {
         let mut buffer = vec![0; 65_536];
         // What is due at once, before the first input.
         self.advance(self.env.clock.monotonic());
-        while !self.left {
+        loop {
             let deadline = self.deadline();
             let input = tokio::select! {
                 biased;
@@ -270,7 +278,6 @@ impl Node {
                 Input::Packet(Err(_)) => sleep(Duration::from_millis(1)).await,
                 Input::Event(Some(event)) => self.on_event(event, now),
                 Input::Command(Some(Command::Stall(time))) => sleep(time).await,
-                Input::Command(Some(Command::Leave { done })) => self.leave(done).await,
                 Input::Command(Some(command)) => self.on_commands(command, now),
                 // All handles are gone: so is the node, without a word, as if it had been killed.
                 Input::Command(None) | Input::Event(None) => return,
@@ -281,6 +288,10 @@ impl Node {
                 self.on_event(event, now);
             }
             self.advance(now);
+            if let Some(done) = self.leaving.take() {
+                // What others still send would make it join anew.
+                return self.leave(done).await;
+            }
         }
     }
 
@@ -288,24 +299,25 @@ impl Node {
     fn on_commands(&mut self, first: Command, now: Instant) {
         let mut next = Some(first);
         let mut deltas = Vec::new();
-        for _ in 0..COMMANDS_STEP {
-            let Some(command) = next.take() else { break };
+        let mut taken = 0;
+        while let Some(command) = next.take() {
+            taken += 1;
             match command {
                 Command::Broadcast { kind, key, version, record, urgency } => {
                     deltas.extend(self.number(kind, key, version, record, now).map(|delta| (delta, urgency)));
                 }
                 Command::Call { peers, payload, limit, answers } => self.ask(peers, payload, limit, answers, now),
                 Command::Tell { payload, via } => self.tell_all(payload, via),
-                // Rare, and last words: nothing is taken after them.
+                // After what was said before it, and nothing is taken after it.
                 Command::Leave { done } => {
-                    let _ = done.send(());
-                    self.say_goodbye(now);
-                    self.left = true;
+                    self.leaving = Some(done);
                     break;
                 }
                 Command::Stall(_) => {}
             }
-            next = self.commands.try_recv().ok();
+            if taken < COMMANDS_STEP {
+                next = self.commands.try_recv().ok();
+            }
         }
         self.spread(deltas, now);
     }
@@ -314,8 +326,7 @@ impl Node {
     fn deadline(&self) -> Instant {
         let resend = (!self.log.is_empty()).then_some(self.resend_at);
         let ack = self.acks_due.values().min().copied();
-        let times =
-            [self.core.next_timer(), self.asked.next(), self.settle.next(), self.batch_at, resend, ack];
+        let times = [self.core.next_timer(), self.asked.next(), self.batch_at, resend, ack];
         let regular = self.house_at.min(self.refresh_at).min(self.compare_at);
         times.into_iter().flatten().fold(regular, Instant::min)
     }
@@ -339,7 +350,7 @@ impl Node {
         }
         let house = self.house_at <= now;
         if house {
-            self.house_at = now + HOUSE;
+            self.house_at = now + if self.settle.is_settled() { HOUSE } else { HOUSE_UNSETTLED };
             self.forget(now);
         }
         self.pump(now);
@@ -377,7 +388,8 @@ impl Node {
     }
 
     fn check_first_round(&mut self, now: Instant) {
-        let over = now >= self.first_round_until || self.settle.is_settled() || self.left;
+        let tried = self.discovery.is_resolved() && self.settle.has_tried(&self.configured_addresses());
+        let over = tried || now >= self.first_round_until || self.settle.is_settled() || self.leaving.is_some();
         if over && let Some(first_round) = self.first_round.take() {
             // The handle that waits for it may be gone.
             let _ = first_round.send(Ok(()));

@@ -4,18 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{super::{
-    Member, MemberState, View,
-    peers::{Peer, Standing},
-}, Node};
+use super::{
+    super::{
+        Member, MemberState, View,
+        peers::{Peer, Standing},
+    },
+    Node,
+};
 
 /// UDP that was not heard for so many rounds of probes does not work.
 const UDP_ROUNDS: u32 = 6;
 
 impl Node {
     pub(super) fn publish(&mut self, now: Instant) {
-        let mut members: Vec<Member> =
-            self.peers.iter().filter_map(|peer| self.member(peer, now)).collect();
+        let mut members: Vec<Member> = self.peers.iter().filter_map(|peer| self.member(peer, now)).collect();
         let own = self.core.identity();
         members.push(Member {
             name: own.name.to_string(),
@@ -32,8 +34,7 @@ impl Node {
             version: self.env.version.clone(),
         });
         members.sort_by(|a, b| a.name.cmp(&b.name));
-        let view =
-            View { members, settled: self.settle.is_settled(), gaps: self.gaps, refused: self.refused.clone() };
+        let view = View { members, settled: self.settle.is_settled(), gaps: self.gaps, refused: self.refused.clone() };
         self.measure(&view);
         let news = differs(&self.view.load(), &view);
         self.view.store(Arc::new(view));
@@ -75,9 +76,9 @@ impl Node {
         m.members.set(number(view.live().count()));
         m.peer_position.set(number(view.position()));
         let down = view.members.iter().filter(|member| !member.is_live()).count();
-        let never = self.contacts.len().saturating_sub(view.members.len().saturating_sub(1)).min(
-            self.discovery.addresses().iter().filter(|address| self.peers.at(**address).is_none()).count(),
-        );
+        let is_known = |address| self.peers.at(address).is_some() || self.aliases.contains_key(&address);
+        let failing = self.contacts.iter().filter(|(_, contact)| contact.failures > 0);
+        let never = failing.filter(|(address, _)| !is_known(**address)).count();
         m.failed_peers.set(number(down + never));
         m.settled.set(i64::from(view.settled));
         m.health_score.set((self.lateness + 63) / 64);

@@ -39,7 +39,7 @@ fn a_name_that_resolves_later_is_found() {
 
 #[test]
 fn a_dead_member_whose_record_has_vanished_is_forgotten() {
-    with_seeds(0..3, |mut lab| async move {
+    with_seeds(0..1, |mut lab| async move {
         lab.net.set_name("am", &[ip(1), ip(2), ip(3)]);
         let mut nodes = Vec::new();
         for (name, host) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -53,7 +53,7 @@ fn a_dead_member_whose_record_has_vanished_is_forgotten() {
         lab.net.set_name("am", &[ip(1), ip(2)]);
         sleep(120 * SECOND).await;
         assert!(nodes.iter().all(|node| node.member("c").is_none()));
-        sleep(600 * SECOND).await;
+        sleep(120 * SECOND).await;
         assert!(nodes.iter().all(|node| node.member("c").is_none()));
         assert_eq!(nodes[0].metrics.failed_peers.get(), 0);
     });

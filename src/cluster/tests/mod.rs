@@ -3,6 +3,7 @@
 
 mod delivery;
 mod discovery;
+mod figures;
 mod hostile;
 mod lab;
 mod membership;

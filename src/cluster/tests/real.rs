@@ -5,13 +5,18 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 
 use super::{
-    super::{ClusterConfig, MemberState, SecretKey, network::System},
+    super::{ClusterConfig, ClusterTls, MemberState, SecretKey, network::System},
     lab::{Lab, TestNode, all_see, until},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn node(lab: &mut Lab, name: &str, peers: &[&TestNode], tweak: impl Fn(ClusterConfig) -> ClusterConfig) -> TestNode {
+async fn node(
+    lab: &mut Lab,
+    name: &str,
+    peers: &[&TestNode],
+    tweak: impl Fn(ClusterConfig) -> ClusterConfig,
+) -> TestNode {
     let peers = peers.iter().map(|peer| peer.cluster.address().to_string()).collect();
     let config = ClusterConfig { peers, ..ClusterConfig::new(name, "127.0.0.1:0".parse().unwrap()) };
     lab.try_start(tweak(config), TimeDelta::zero(), Some(Arc::new(System))).await.unwrap()
@@ -44,4 +49,58 @@ async fn a_sealed_cluster_runs_on_loopback() {
     until("both see both", 5 * SECOND, || all_see(&[&a, &b])).await;
     a.put("k", 1, 100_000);
     until("both hold it", SECOND, || b.state.len() == 1).await;
+}
+
+/// A CA, and for each of two nodes a certificate for 127.0.0.1 with its key.
+fn certificates(directory: &std::path::Path) {
+    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let node = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    for (name, text) in [("ca.pem", root.pem()), ("node.pem", node.pem()), ("node.key", key.serialize_pem())] {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    let file = "tls_server_config:\n  cert_file: node.pem\n  key_file: node.key\n  client_ca_file: ca.pem\n  \
+                client_auth_type: RequireAndVerifyClientCert\ntls_client_config:\n  ca_file: ca.pem\n  \
+                cert_file: node.pem\n  key_file: node.key\n";
+    std::fs::write(directory.join("tls.yml"), file).unwrap();
+}
+
+#[tokio::test]
+async fn everything_goes_over_mutual_tls_and_nobody_else_gets_in() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    let tls = ClusterTls::load(&directory.path().join("tls.yml")).unwrap();
+    let with_tls = |config| ClusterConfig { tls: Some(tls.clone()), ..config };
+    let mut lab = Lab::new(3);
+    let a = node(&mut lab, "a", &[], with_tls).await;
+    let b = node(&mut lab, "b", &[&a], with_tls).await;
+    let plain = node(&mut lab, "c", &[&a], |config| config).await;
+    until("both see both", 5 * SECOND, || all_see(&[&a, &b])).await;
+    a.put("small", 1, 100);
+    b.put("large", 1, 100_000);
+    until("both hold both", 2 * SECOND, || a.state.len() == 2 && b.state.len() == 2).await;
+    tokio::time::sleep(3 * SECOND).await;
+    assert!(all_see(&[&a, &b]) && all_see(&[&plain]));
+    assert!(a.downs.lock().unwrap().is_empty() && a.metrics.packets_sent_total.get() == 0);
+    drop(b);
+    until("the death is seen", 5 * SECOND, || all_see(&[&a])).await;
+}
+
+#[test]
+fn a_tls_file_without_its_parts_says_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tls.yml");
+    for (text, words) in [
+        ("tls_client_config: {}", "tls_server_config"),
+        ("tls_server_config: {cert_file: a, key_file: b}", "missing 'tls_client_config' entry"),
+        ("tls_server_config: {cert_file: a, key_file: b}\ntls_client_config: {}", "No such file"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = ClusterTls::load(&path).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }

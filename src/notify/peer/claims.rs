@@ -4,11 +4,7 @@
 //! A key is known here by a hash of its name only. What others said is kept with the *local* moment at which it was
 //! heard; no clock of another node counts.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -392,6 +388,13 @@ impl Claims {
         }
     }
 
+    /// This node stood still: whatever it asked for has to be asked anew.
+    pub fn distrust_all(&mut self) {
+        for own in self.keys.values_mut().filter_map(|known| known.own.as_mut()) {
+            own.yielded |= own.phase == Phase::Asking;
+        }
+    }
+
     /// Takes in what `holder` said `age` ago. Returns the key to look at again if it gave way to somebody waiting
     /// here.
     pub fn hear(&mut self, holder: &Name, claim: &Claim, age: Duration, now: Instant) -> Option<LogKey> {
@@ -436,7 +439,9 @@ impl Claims {
     pub fn unseen_holders(&self, key: KeyId, tells: u64, circle: &Circle, now: Instant) -> Vec<Name> {
         let Some(known) = self.keys.get(&key) else { return Vec::new() };
         let may_send = |heard: &&Heard| {
-            heard.is_active() && !heard.is_released(tells) && now < heard.at + HOLDER_ASKED
+            heard.is_active()
+                && !heard.is_released(tells)
+                && now < heard.at + HOLDER_ASKED
                 && !circle.live.contains(&heard.holder)
         };
         known.others.iter().filter(may_send).map(|heard| heard.holder.clone()).collect()
@@ -501,8 +506,7 @@ impl Known {
     fn stands_until(&self, tells: u64, circle: &Circle, now: Instant) -> Option<Instant> {
         let asking = self.own.as_ref().filter(|own| own.phase == Phase::Asking && !own.yielded);
         let mine = asking.map(|own| own.place(&circle.me));
-        let comes_later =
-            |heard: &Heard| heard.phase == Phase::Asking && mine.is_some_and(|mine| heard.place() > mine);
+        let comes_later = |heard: &Heard| heard.phase == Phase::Asking && mine.is_some_and(|mine| heard.place() > mine);
         let standing = self.others.iter().filter(|heard| !comes_later(heard));
         let claim = standing.filter_map(|heard| heard.stands_until(tells, now)).max();
         claim.max(self.refused_until.filter(|until| *until > now))

@@ -2,6 +2,7 @@
 //! what is in them is not changed.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::form_urlencoded;
 
 /// As Go's `url.PathEscape` leaves them.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -15,6 +16,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b':')
     .remove(b'@');
+/// As Go leaves them in the path of a URL as a whole.
+const PATH: &AsciiSet = &SEGMENT.remove(b',').remove(b'/').remove(b';');
 /// Shorter parts of a path or a query are words, not tokens.
 const TOKEN_BYTES_MIN: usize = 16;
 
@@ -34,6 +37,25 @@ pub fn join(base: &str, path: &str) -> String {
         joined.push_str(segment);
     }
     joined + query
+}
+
+/// The base with `path`, which is not escaped yet, right behind its own path and before its query.
+#[must_use]
+pub fn append(base: &str, path: &str) -> String {
+    let (before_query, query) = split_at(base, &['?', '#']);
+    format!("{before_query}{}{query}", utf8_percent_encode(path, PATH))
+}
+
+/// The URL with one more parameter; all of them in order of their names, as Go writes them.
+#[must_use]
+pub fn with_parameter(url: &str, name: &str, value: &str) -> String {
+    let (url, _) = url.split_once('#').unwrap_or((url, ""));
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).filter(|(own, _)| own != name).collect();
+    parameters.push((name.into(), value.into()));
+    parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    format!("{base}?{query}")
 }
 
 /// The host as it is written, with its port.
@@ -95,6 +117,18 @@ mod tests {
     fn a_host_is_found_behind_the_user() {
         assert_eq!(host("https://u:p@x.atlassian.net:8/rest/api/2?y"), "x.atlassian.net:8");
         assert_eq!(host("http://h"), "h");
+    }
+
+    #[test]
+    fn a_path_that_is_appended_is_escaped() {
+        assert_eq!(append("http://h/a/", "r api/x?ü"), "http://h/a/r%20api/x%3F%C3%BC");
+        assert_eq!(append("http://h/a/?q=1#f", "k"), "http://h/a/k?q=1#f");
+    }
+
+    #[test]
+    fn a_parameter_joins_those_that_are_there() {
+        assert_eq!(with_parameter("http://h/a", "k", "v w"), "http://h/a?k=v+w");
+        assert_eq!(with_parameter("http://h/a?q=1&k=0&b=2#f", "k", "v"), "http://h/a?b=2&k=v&q=1");
     }
 
     #[test]

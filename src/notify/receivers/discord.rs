@@ -28,10 +28,8 @@ impl Discord {
     pub fn new(config: &DiscordConfig, context: &BuildContext) -> Result<Self, BuildError> {
         let mut config = config.clone();
         // An avatar is an ornament: without it the message is as good.
-        if let Err(error) = http::Uri::try_from(config.avatar_url.replace(' ', "%20")) {
-            if !config.avatar_url.is_empty() {
-                tracing::warn!(integration = "discord", err = %error, "avatar_url is no URL and is left out");
-            }
+        if !could_be_url(&config.avatar_url) {
+            tracing::warn!(integration = "discord", avatar_url = config.avatar_url, "avatar_url is no URL: left out");
             config.avatar_url.clear();
         }
         Ok(Discord { sender: Sender::new(&config.http, "discord", context)?, config })
@@ -64,6 +62,12 @@ impl Discord {
             Ok(())
         })
     }
+}
+
+/// Few texts are none: those with control characters or broken percent-encoding.
+fn could_be_url(text: &str) -> bool {
+    let encodes = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    !text.chars().any(|c| c.is_ascii_control()) && text.split('%').skip(1).all(encodes)
 }
 
 impl Notifier for Discord {

@@ -27,7 +27,7 @@ use crate::{
     alert::text::quote,
     config::model::{JiraApi, JiraConfig, JiraText},
     httpconf::{Request, Response},
-    notify::types::{FailureReason, Notification, Notifier, NotifyError, NotifyFuture, Receipt},
+    notify::types::{FailureReason, Notification, Notifier, NotifyError, NotifyFuture, Progress, Receipt},
 };
 
 const SUMMARY_RUNES_MAX: usize = 255;
@@ -106,7 +106,8 @@ impl Jira {
     }
 
     async fn send(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        let render = self.sender.render(notification);
+        let mut render = self.sender.render(notification);
+        render.keep_all(address::secrets(&self.config.api_url));
         self.tell(&render, notification).await.map_err(|error| render.hide(error))?;
         Ok(Receipt::default())
     }
@@ -136,7 +137,9 @@ impl Jira {
             root.integer("maxResults", 2);
         });
         let response = self.call(what, Method::POST, self.search_url.clone(), Some(body)).await?;
-        let reply: SearchReply = read(what, &response)?;
+        // Nothing was written so far.
+        let reply: SearchReply =
+            read(what, &response).map_err(|error| NotifyError { progress: Progress::NotSent, ..error })?;
         let mut issues = reply.issues.unwrap_or_default();
         if issues.len() > 1 {
             tracing::warn!(

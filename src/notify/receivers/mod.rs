@@ -23,6 +23,7 @@ pub mod pushover;
 pub mod rocketchat;
 pub mod sender;
 pub mod slack;
+pub mod sns;
 pub mod telegram;
 pub mod text;
 pub mod victorops;
@@ -37,7 +38,7 @@ use crate::{
     config::model::{IntegrationConfig, Settings},
     httpconf::{ClientOptions, DialMetrics, HttpConfigError, ProxyEnvironment},
     metrics::Metrics,
-    notify::types::{FailureReason, Notification, Notifier, NotifyError, NotifyFuture, Progress},
+    notify::types::Notifier,
     random::Random,
     template::Templates,
 };
@@ -83,8 +84,7 @@ pub enum BuildError {
     Settings(String),
 }
 
-/// Makes one integration ready to deliver. One that this program cannot deliver yet is built all the same,
-/// fails every notification, and says so in the log.
+/// Makes one integration ready to deliver.
 ///
 /// # Errors
 /// Certificates, keys or proxies that cannot be used.
@@ -97,6 +97,7 @@ pub fn build(config: &IntegrationConfig, context: &BuildContext) -> Result<Box<d
         Settings::OpsGenie(opsgenie) => Ok(Box::new(opsgenie::OpsGenie::new(opsgenie, context)?)),
         Settings::VictorOps(victorops) => Ok(Box::new(victorops::VictorOps::new(victorops, context)?)),
         Settings::WeChat(wechat) => Ok(Box::new(wechat::WeChat::new(wechat, context)?)),
+        Settings::Sns(sns) => Ok(Box::new(sns::Sns::new(sns, context)?)),
         Settings::Pushover(pushover) => Ok(Box::new(pushover::Pushover::new(pushover, context)?)),
         Settings::IncidentIo(incidentio) => Ok(Box::new(incidentio::IncidentIo::new(incidentio, context)?)),
         Settings::RocketChat(rocketchat) => Ok(Box::new(rocketchat::RocketChat::new(rocketchat, context)?)),
@@ -107,56 +108,5 @@ pub fn build(config: &IntegrationConfig, context: &BuildContext) -> Result<Box<d
         Settings::Webex(webex) => Ok(Box::new(webex::Webex::new(webex, context)?)),
         Settings::Telegram(telegram) => Ok(Box::new(telegram::Telegram::new(telegram, context)?)),
         Settings::Jira(jira) => Ok(Box::new(jira::Jira::new(jira, context)?)),
-        _ => {
-            tracing::error!(
-                integration = config.kind,
-                index = config.index,
-                "this integration is not supported by this version: its notifications will fail"
-            );
-            Ok(Box::new(NotBuilt { integration: config.kind }))
-        }
-    }
-}
-
-/// Stands for an integration that cannot be delivered: fails each time, loudly and without retries.
-struct NotBuilt {
-    integration: &'static str,
-}
-
-impl Notifier for NotBuilt {
-    fn notify<'a>(&'a self, _notification: &'a Notification) -> NotifyFuture<'a> {
-        Box::pin(async move {
-            Err(NotifyError {
-                message: format!("integration {} is not supported by this version", self.integration),
-                retry: false,
-                reason: FailureReason::Other,
-                progress: Progress::NotSent,
-                retry_after: None,
-            })
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::notify::types::Reason;
-
-    #[tokio::test]
-    async fn an_integration_that_is_not_built_fails_once_and_says_its_name() {
-        let notification = Notification {
-            group_key: "{}:{}".into(),
-            receiver: "team".into(),
-            group_labels: Default::default(),
-            route_labels: Default::default(),
-            alerts: Vec::new(),
-            reason: Reason::FirstNotification,
-            now: "2024-05-06T07:08:09Z".parse().unwrap(),
-            external_url: "http://am".into(),
-            memory: Default::default(),
-        };
-        let error = NotBuilt { integration: "telegram" }.notify(&notification).await.unwrap_err();
-        assert_eq!(error.to_string(), "integration telegram is not supported by this version");
-        assert_eq!((error.retry, error.progress), (false, Progress::NotSent));
     }
 }

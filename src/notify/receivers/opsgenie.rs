@@ -4,9 +4,9 @@
 use http::{HeaderValue, Method, header::AUTHORIZATION};
 
 use super::{
-    BuildContext, BuildError, http_status, json,
+    BuildContext, BuildError, address, http_status, json,
     sender::{Render, Sender},
-    text::{append_path, key_hash},
+    text::key_hash,
 };
 use crate::{
     config::model::{OpsGenieConfig, OpsGenieResponder},
@@ -27,6 +27,8 @@ struct Call {
     method: Method,
     /// Below the configured address.
     path: String,
+    /// The path names an alert that exists, by its alias.
+    by_alias: bool,
     body: String,
 }
 
@@ -59,21 +61,24 @@ impl OpsGenie {
     fn calls(&self, render: &Render<'_>, notification: &Notification) -> Result<Vec<Call>, NotifyError> {
         let config = &self.config;
         let alias = key_hash(&notification.group_key);
-        let alias_call = |method: Method, what: &str, name: &str, value: &str| Call {
-            method,
-            path: format!("v2/alerts/{alias}/{what}"),
-            body: json::body(value.len() + 64, |out| json::object(out).text(name, value)),
+        let by_alias = |method: Method, what: &str, body: String| {
+            let path = format!("v2/alerts/{alias}/{what}");
+            Call { method, path, by_alias: true, body }
         };
         if notification.status() == "resolved" {
-            return Ok(vec![alias_call(Method::POST, "close", "source", &render.text("source", &config.source)?)]);
+            let source = render.text("source", &config.source)?;
+            let body = json::body(64, |out| json::object(out).text("source", &source));
+            return Ok(vec![by_alias(Method::POST, "close", body)]);
         }
         let message = render.runes("message", &config.message, MESSAGE_RUNES_MAX)?;
         let description = render.text("description", &config.description)?;
         let body = self.creation(render, &alias, &message, &description)?;
-        let mut calls = vec![Call { method: Method::POST, path: "v2/alerts".to_owned(), body }];
+        let mut calls = vec![Call { method: Method::POST, path: "v2/alerts".to_owned(), by_alias: false, body }];
         if config.update_alerts {
-            calls.push(alias_call(Method::PUT, "message", "message", &message));
-            calls.push(alias_call(Method::PUT, "description", "description", &description));
+            for (name, text) in [("message", &message), ("description", &description)] {
+                let body = json::body(text.len() + 64, |out| json::object(out).text_unless_empty(name, text));
+                calls.push(by_alias(Method::PUT, name, body));
+            }
         }
         Ok(calls)
     }
@@ -133,14 +138,10 @@ impl OpsGenie {
     }
 
     fn request(&self, call: Call, key: &str) -> Result<Request, NotifyError> {
-        let base = &self.config.api_url;
-        let url = match call.path.strip_prefix("v2/alerts/") {
-            None => append_path(base, &call.path),
-            Some(_) => {
-                let base = base.split(['?', '#']).next().unwrap_or(base);
-                append_path(base, &call.path) + "?identifierType=alias"
-            }
-        };
+        let mut url = address::append(&self.config.api_url, &call.path);
+        if call.by_alias {
+            url = address::with_parameter(&url, "identifierType", "alias");
+        }
         let mut authorization = HeaderValue::from_str(&format!("GenieKey {key}"))
             .map_err(|_| http_status::unsendable("api_key holds characters that no HTTP header may have"))?;
         authorization.set_sensitive(true);

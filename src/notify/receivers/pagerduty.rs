@@ -187,8 +187,12 @@ impl Event {
         if body.len() <= EVENT_BYTES_MAX {
             return Ok(body);
         }
-        tracing::warn!(integration = "pagerduty", bytes = body.len(), limit = EVENT_BYTES_MAX,
-            "an event is too large: it is sent without its details");
+        tracing::warn!(
+            integration = "pagerduty",
+            bytes = body.len(),
+            limit = EVENT_BYTES_MAX,
+            "an event is too large: it is sent without its details"
+        );
         self.details = Payload::Map(vec![("error".to_owned(), Payload::Text(DETAILS_DROPPED.to_owned()))]);
         write(&self)
     }

@@ -55,6 +55,7 @@ impl RocketChat {
 
     async fn send(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         let mut render = self.sender.render(notification);
+        render.keep_all(address::secrets(&self.url));
         render.keep_all(self.secrets.iter().cloned());
         self.post(&render).await.map_err(|error| render.hide(error))
     }

@@ -10,14 +10,16 @@
 //! Errors name the integration's field, never its value. Vendors may repeat in an answer what they were sent:
 //! a [`Render`] keeps every secret that it handed out, and hides it in the error.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::HeaderValue;
 use url::form_urlencoded;
 
 use super::{
-    BuildContext, BuildError, address, http_status,
-    payload,
+    BuildContext, BuildError, address, http_status, payload,
     text::{truncate_bytes, truncate_runes},
 };
 use crate::{
@@ -73,11 +75,12 @@ impl Sender {
 
     /// The texts of one notification.
     #[must_use]
-    pub fn render<'a>(&'a self, notification: &Notification) -> Render<'a> {
+    pub fn render<'a>(&'a self, notification: &'a Notification) -> Render<'a> {
         Render {
             integration: self.integration,
             templates: &self.templates,
-            data: Data::from_notification(notification),
+            notification,
+            data: OnceLock::new(),
             secrets: self.credentials.iter().map(|secret| secret.0.as_ref().to_owned()).collect(),
         }
     }
@@ -143,7 +146,9 @@ pub fn secret_header(field: &str, text: &str) -> Result<HeaderValue, BuildError>
 pub struct Render<'a> {
     integration: &'static str,
     templates: &'a Templates,
-    data: Data,
+    notification: &'a Notification,
+    /// Made when the first template is rendered: some integrations need none.
+    data: OnceLock<Data>,
     secrets: Vec<String>,
 }
 
@@ -156,7 +161,7 @@ impl Render<'_> {
         if !source.contains("{{") {
             return Ok(source.to_owned());
         }
-        self.templates.text(source, &self.data).map_err(|error| self.failed(field, &error))
+        self.templates.text(source, self.data()).map_err(|error| self.failed(field, &error))
     }
 
     /// As [`Render::text`], with the values escaped for HTML.
@@ -164,7 +169,7 @@ impl Render<'_> {
     /// # Errors
     /// The template fails.
     pub fn html(&self, field: &str, source: &str) -> Result<String, NotifyError> {
-        self.templates.html(source, &self.data).map_err(|error| self.failed(field, &error))
+        self.templates.html(source, self.data()).map_err(|error| self.failed(field, &error))
     }
 
     /// At most `limit` code points of the text.
@@ -200,7 +205,7 @@ impl Render<'_> {
     /// What all alerts have alike.
     #[must_use]
     pub fn common_labels(&self) -> &Labels {
-        &self.data.common_labels
+        &self.data().common_labels
     }
 
     /// A secret that is a template and may live in a file.
@@ -223,11 +228,18 @@ impl Render<'_> {
         self.secret_text(field, template)
     }
 
-    /// The template's error is not shown: it may quote a part of the secret.
-    fn secret_text(&mut self, field: &str, template: String) -> Result<String, NotifyError> {
+    /// A secret that was read already, and is a template. Its error is not shown: it may quote a part of the secret.
+    ///
+    /// # Errors
+    /// The template fails: final.
+    pub fn secret_text(&mut self, field: &str, template: String) -> Result<String, NotifyError> {
+        self.keep_all([template.clone()]);
+        if !template.contains("{{") {
+            return Ok(template);
+        }
         let failed = |_| http_status::unsendable(format!("failed to template {} {field}", self.integration));
-        let secret = self.templates.text(&template, &self.data).map_err(failed)?;
-        self.keep_all([template, secret.clone()]);
+        let secret = self.templates.text(&template, self.data()).map_err(failed)?;
+        self.keep_all([secret.clone()]);
         Ok(secret)
     }
 
@@ -244,9 +256,12 @@ impl Render<'_> {
     /// A URL that is no template, may live in a file, and may hold tokens.
     ///
     /// # Errors
-    /// The file cannot be read: final.
+    /// The file cannot be read: final. It is empty, as it may be while it is written: may be tried again.
     pub async fn url(&mut self, field: &str, source: &SecretSource) -> Result<String, NotifyError> {
         let url = self.plain_secret(field, source).await?;
+        if url.is_empty() {
+            return Err(NotifyError { retry: true, ..http_status::unsendable(format!("{field} is empty")) });
+        }
         self.keep_all(address::secrets(&url));
         Ok(url)
     }
@@ -273,6 +288,10 @@ impl Render<'_> {
             }
         }
         NotifyError { message, ..error }
+    }
+
+    fn data(&self) -> &Data {
+        self.data.get_or_init(|| Data::from_notification(self.notification))
     }
 
     async fn read(&self, field: &str, source: &SecretSource) -> Result<String, NotifyError> {

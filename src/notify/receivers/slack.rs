@@ -30,8 +30,7 @@ const MARKED_UP: [&str; 3] = ["fallback", "pretext", "text"];
 const THREAD: &str = "threadTs";
 const CHANNEL: &str = "channelId";
 /// Answers to an update which say that the message cannot be edited any more.
-const MESSAGE_LOST: [&str; 4] =
-    ["message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"];
+const MESSAGE_LOST: [&str; 4] = ["message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"];
 
 /// One Slack receiver.
 pub struct Slack {
@@ -243,9 +242,7 @@ fn push_action(render: &Render<'_>, action: &SlackAction, actions: &mut Array<'_
     }
     let Some(SlackConfirmation { text, title, ok_text, dismiss_text }) = &action.confirm else { return Ok(()) };
     let mut out = out.object("confirm");
-    for (name, source) in
-        [("text", text), ("title", title), ("ok_text", ok_text), ("dismiss_text", dismiss_text)]
-    {
+    for (name, source) in [("text", text), ("title", title), ("ok_text", ok_text), ("dismiss_text", dismiss_text)] {
         out.text_unless_empty(name, &render.text(name, source)?);
     }
     Ok(())

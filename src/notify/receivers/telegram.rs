@@ -69,7 +69,7 @@ impl Telegram {
         if let Some((_bot, key)) = token.split_once(':') {
             render.keep_all([key.to_owned()]);
         }
-        let body = self.message(&self.chat().await?, &text);
+        let body = self.message(self.chat().await?, &text);
         let url = format!("{}/bot{token}/sendMessage", self.config.api_url.trim_end_matches('/'));
         let mut request = Request { body_wanted: true, ..Request::post_json(url, body) };
         request.headers.insert(USER_AGENT, HeaderValue::from_static(LIBRARY_USER_AGENT));
@@ -98,7 +98,7 @@ impl Telegram {
     }
 
     /// All values are texts.
-    fn message(&self, chat_id: &i64, text: &str) -> String {
+    fn message(&self, chat_id: i64, text: &str) -> String {
         let config = &self.config;
         json::body(text.len() + 256, |out| {
             let mut root = json::object(out);

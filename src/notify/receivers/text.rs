@@ -1,37 +1,13 @@
 //! Cutting, quoting and hashing text as the reference does (reference/receivers.md 0.4, 0.5).
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
 const MARK: &str = "…";
-/// What Go leaves as it is in the path of a URL.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b'/')
-    .remove(b':')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b'@');
 
 /// The name of a group at the other side: lower-case hexadecimal SHA-256 of its key.
 #[must_use]
 pub fn key_hash(group_key: &str) -> String {
     Sha256::digest(group_key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Appends `path`, which is not escaped yet, to the path of `url`.
-#[must_use]
-pub fn append_path(url: &str, path: &str) -> String {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    let (base, rest) = url.split_at(end);
-    format!("{base}{}{rest}", utf8_percent_encode(path, PATH))
 }
 
 /// At most `limit` code points: the first `limit - 1` and a `…`, or the first `limit` if that is three or less.
@@ -100,12 +76,6 @@ mod tests {
         assert_eq!(truncate_bytes("abcdefg", 6), ("abc…".to_owned(), true));
         assert_eq!(truncate_bytes("aäüöx", 6), ("aä…".to_owned(), true));
         assert_eq!(truncate_bytes("äöü", 2), ("ä".to_owned(), true));
-    }
-
-    #[test]
-    fn a_path_is_escaped_and_put_before_the_query() {
-        assert_eq!(append_path("http://h/a/", "r api/x?ü"), "http://h/a/r%20api/x%3F%C3%BC");
-        assert_eq!(append_path("http://h/a/?q=1#f", "k"), "http://h/a/k?q=1#f");
     }
 
     #[test]

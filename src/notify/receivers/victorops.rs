@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BuildContext, BuildError, json,
+    BuildContext, BuildError, address, json,
     sender::{Render, Sender},
-    text::{append_path, key_hash},
+    text::key_hash,
 };
 use crate::{
     config::model::VictorOpsConfig,
@@ -44,7 +44,7 @@ impl VictorOps {
     async fn request(&self, render: &mut Render<'_>, notification: &Notification) -> Result<Request, NotifyError> {
         let key = render.plain_secret("api_key", &self.config.api_key).await?;
         let route = render.text("routing_key", &self.config.routing_key)?;
-        let url = append_path(&self.config.api_url, &format!("{key}/{route}"));
+        let url = address::append(&self.config.api_url, &format!("{key}/{route}"));
         Ok(Request::post_json(url, self.message(render, notification)?))
     }
 

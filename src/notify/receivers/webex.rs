@@ -2,7 +2,7 @@
 //! `authorization` of the `http_config`.
 
 use super::{
-    BuildContext, BuildError, json,
+    BuildContext, BuildError, address, json,
     sender::{Render, Sender},
 };
 use crate::{
@@ -27,7 +27,8 @@ impl Webex {
     }
 
     async fn send(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        let render = self.sender.render(notification);
+        let mut render = self.sender.render(notification);
+        render.keep_all(address::secrets(&self.config.api_url));
         self.post(&render).await.map_err(|error| render.hide(error))
     }
 

@@ -1,16 +1,14 @@
 //! The webhook integration: the generic message, or a payload of the operator's own, by POST
 //! (reference/receivers.md 1).
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
-
-use super::{BuildContext, BuildError, http_status, json, message, payload};
+use super::{
+    BuildContext, BuildError, address, http_status, json, message,
+    sender::{Render, Sender},
+};
 use crate::{
-    alert::text::format_go_duration,
-    clock::{Clock, delta},
-    config::model::{Payload, SecretSource, WebhookConfig},
-    httpconf::{Client, ErrorKind, HttpError, Request, read_secret},
+    config::model::WebhookConfig,
+    httpconf::Request,
     notify::types::{Notification, Notifier, NotifyError, NotifyFuture, Receipt},
-    template::{Data, TemplateError, Templates},
 };
 
 /// `version` of the message.
@@ -18,13 +16,8 @@ const MESSAGE_VERSION: &str = "4";
 
 /// One webhook.
 pub struct Webhook {
-    client: Client,
-    clock: Clock,
-    templates: Arc<Templates>,
-    url: SecretSource,
-    max_alerts: u64,
-    timeout: Option<Duration>,
-    payload: Option<Payload>,
+    sender: Sender,
+    config: WebhookConfig,
 }
 
 impl Webhook {
@@ -32,80 +25,37 @@ impl Webhook {
     /// An `http_config` that cannot be used.
     pub fn new(config: &WebhookConfig, context: &BuildContext) -> Result<Self, BuildError> {
         Ok(Webhook {
-            client: Client::new(&config.http, "webhook", &context.http)?,
-            clock: context.clock.clone(),
-            templates: Arc::clone(&context.templates),
-            url: config.url.clone(),
-            max_alerts: config.max_alerts,
-            timeout: config.timeout,
-            payload: config.payload.clone(),
+            sender: Sender::new(&config.http, "webhook", context)?.with_timeout(config.timeout),
+            config: config.clone(),
         })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        let template = self.url_template().await?;
-        let request = self.request(&template, notification)?;
-        let response = self.client.send(request).await.map_err(|error| self.no_answer(error))?;
-        http_status::check(&response, &[], self.clock.now())?;
-        Ok(Receipt::default())
+        // Templates see only the alerts that are kept.
+        let shortened = match message::first_alerts(&notification.alerts, self.config.max_alerts) {
+            (_, 0) => None,
+            (kept, _) => Some(Notification { alerts: kept.to_vec(), ..notification.clone() }),
+        };
+        let mut render = self.sender.render(shortened.as_ref().unwrap_or(notification));
+        self.post(&mut render, notification).await.map_err(|error| render.hide(error))
     }
 
-    async fn url_template(&self) -> Result<Cow<'_, str>, NotifyError> {
-        match &self.url {
-            SecretSource::Inline(secret) => Ok(Cow::Borrowed(&secret.0)),
-            file => match read_secret(file).await {
-                Ok(text) => Ok(Cow::Owned(text)),
-                Err(error) => Err(http_status::unsendable(format!("read url_file: {error}"))),
-            },
-        }
-    }
-
-    fn request(&self, url_template: &str, notification: &Notification) -> Result<Request, NotifyError> {
-        // Templates see only the alerts that are kept; the usual message needs no template data at all.
-        let url_is_template = url_template.contains("{{");
-        let data = (url_is_template || self.payload.is_some()).then(|| self.data(notification));
-        let render = |source: &str| match &data {
-            Some(data) => self.templates.text(source, data),
-            None => Ok(source.to_owned()),
-        };
-        let failed = |what: &str, error: &TemplateError| {
-            http_status::unsendable(format!("failed to template webhook {what}: {error}"))
-        };
-        let url = render(url_template).map_err(|error| failed("URL", &error))?;
+    async fn post(&self, render: &mut Render<'_>, notification: &Notification) -> Result<Receipt, NotifyError> {
+        let template = render.plain_secret("url_file", &self.config.url).await?;
+        let url = render.secret_text("URL", template)?;
         if url.is_empty() {
             return Err(http_status::unsendable("webhook URL is empty after templating"));
         }
-        let body = match &self.payload {
-            None => message::generic(notification, self.max_alerts, MESSAGE_VERSION),
-            Some(value) => {
-                let rendered = payload::render(value, &mut |source| render(source));
-                let rendered = rendered.map_err(|error| failed("payload", &error))?;
-                let mut written = Ok(());
-                let body = json::body(256, |out| written = json::push_payload(out, &rendered));
-                written.map_err(http_status::unsendable)?;
-                body
-            }
+        render.keep_all(address::secrets(&url));
+        self.sender.deliver(Request::post_json(url, self.message(render, notification)?), &[]).await
+    }
+
+    fn message(&self, render: &Render<'_>, notification: &Notification) -> Result<String, NotifyError> {
+        let Some(value) = &self.config.payload else {
+            return Ok(message::generic(notification, self.config.max_alerts, MESSAGE_VERSION));
         };
-        Ok(Request { timeout: self.timeout, ..Request::post_json(url, body) })
-    }
-
-    fn data(&self, notification: &Notification) -> Data {
-        match message::first_alerts(&notification.alerts, self.max_alerts) {
-            (_, 0) => Data::from_notification(notification),
-            (kept, _) => {
-                let shortened = Notification { alerts: kept.to_vec(), ..notification.clone() };
-                Data::from_notification(&shortened)
-            }
-        }
-    }
-
-    fn no_answer(&self, error: HttpError) -> NotifyError {
-        let timed_out = error.kind == ErrorKind::Timeout;
-        let mut error = http_status::no_answer(error);
-        if let (true, Some(limit)) = (timed_out, self.timeout) {
-            error.message += &format!(": configured webhook timeout reached ({})", format_go_duration(delta(limit)));
-        }
-        error
+        let rendered = render.payload("payload", value)?;
+        json::try_body(256, |out| json::push_payload(out, &rendered)).map_err(http_status::unsendable)
     }
 }
 
@@ -117,14 +67,17 @@ impl Notifier for Webhook {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
     use super::*;
     use crate::{
         alert::{Alert, Labels},
-        clock::Time,
-        config::model::{HttpConfig, Secret},
+        clock::{Clock, Time},
+        config::model::{HttpConfig, Payload, Secret, SecretSource},
         httpconf::tests::support::{self, Answer, Server},
         notify::types::{FailureReason, Progress, Reason},
         random::Random,
+        template::Templates,
     };
 
     fn time(text: &str) -> Time {

@@ -127,7 +127,10 @@ impl WeChat {
         let not_sent = |error: NotifyError| NotifyError { progress: Progress::NotSent, ..error };
         let response = self.sender.exchange(Request::get(url)).await.map_err(not_sent)?;
         let reply: Reply = serde_json::from_slice(&response.body).map_err(|error| {
-            http_status::unsendable(format!("could not read the answer to gettoken (status {}): {error}", response.status))
+            http_status::unsendable(format!(
+                "could not read the answer to gettoken (status {}): {error}",
+                response.status
+            ))
         })?;
         if reply.access_token.is_empty() {
             return Err(http_status::unsendable(format!("invalid APISecret for CorpID: {corporation}")));

@@ -18,10 +18,14 @@ impl fmt::Debug for Environment {
 
 impl Environment {
     pub fn from_process() -> Self {
-        Environment(std::env::vars_os().filter_map(|(name, value)| {
-            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-            ((name.starts_with("AWS_") || name == "HOME") && !value.is_empty()).then_some((name, value))
-        }).collect())
+        Environment(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+                    ((name.starts_with("AWS_") || name == "HOME") && !value.is_empty()).then_some((name, value))
+                })
+                .collect(),
+        )
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

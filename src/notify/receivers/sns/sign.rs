@@ -65,7 +65,8 @@ impl Endpoint {
 
     fn authorization(&self, request: &Request, scope: Scope<'_>, credentials: &Credentials, moment: &str) -> String {
         let (names, lines) = self.signed_headers(&request.headers);
-        let canonical = format!("POST\n{}\n\n{lines}\n{names}\n{}", self.url.path(), hex(&Sha256::digest(&request.body)));
+        let canonical =
+            format!("POST\n{}\n\n{lines}\n{names}\n{}", self.url.path(), hex(&Sha256::digest(&request.body)));
         let date = moment.get(..8).unwrap_or_default();
         let scope_text = format!("{date}/{}/{}/aws4_request", scope.region, scope.service);
         let to_sign = format!("{ALGORITHM}\n{moment}\n{scope_text}\n{}", hex(&Sha256::digest(canonical)));
@@ -80,10 +81,11 @@ impl Endpoint {
 
     /// Names and lines, both in order of the names.
     fn signed_headers(&self, headers: &HeaderMap) -> (String, String) {
-        let value = |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let mut signed = vec![("host", self.host().into())];
-        for name in [&CONTENT_TYPE, &DATE, &SECURITY_TOKEN] {
-            signed.extend(value(name).map(|value| (name.as_str(), value)));
+        for (text, name) in
+            [("content-type", CONTENT_TYPE), ("x-amz-date", DATE), ("x-amz-security-token", SECURITY_TOKEN)]
+        {
+            signed.extend(headers.get(name).map(|value| (text, String::from_utf8_lossy(value.as_bytes()))));
         }
         signed.sort_unstable_by_key(|(name, _)| *name);
         let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();

@@ -27,28 +27,31 @@ pub(super) struct Role<'a> {
 
 impl Shop<'_> {
     pub(super) async fn assume_role(&self, role: Role<'_>, base: &Credentials) -> Result<Credentials, NotifyError> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("Action", "AssumeRole").append_pair("Version", VERSION);
-        form.append_pair("DurationSeconds", LIFE_SECONDS);
-        if !role.external_id.is_empty() {
-            form.append_pair("ExternalId", role.external_id);
-        }
-        form.append_pair("RoleArn", role.arn).append_pair("RoleSessionName", &self.session_name(role));
         let scope = Scope { service: "sts", region: self.region };
-        let request = self.sts()?.post_signed(form.finish(), scope, base, self.sender.now());
-        let request = request.ok_or_else(|| unavailable("the AWS credentials hold characters that no HTTP header may have"))?;
+        let form =
+            self.form("AssumeRole", role, &[("DurationSeconds", LIFE_SECONDS), ("ExternalId", role.external_id)]);
+        let request = self.sts()?.post_signed(form, scope, base, self.sender.now());
+        let request = request.ok_or_else(|| unavailable("they hold characters that no HTTP header may have"))?;
         self.fetch_role("AssumeRole", request).await
     }
 
     pub(super) async fn assume_role_with_token(&self, role: Role<'_>, file: &str) -> Result<Credentials, NotifyError> {
+        const ACTION: &str = "AssumeRoleWithWebIdentity";
         let token = read_text_file(file.as_ref()).await;
         let token = token.map_err(|error| unavailable(&format!("web identity token: {error}")))?;
+        let request = self.sts()?.post(self.form(ACTION, role, &[("WebIdentityToken", token.trim())]));
+        let answered = self.fetch_role(ACTION, request).await;
+        // The answer may repeat the token.
+        answered.map_err(|error| NotifyError { message: error.message.replace(token.trim(), "<redacted>"), ..error })
+    }
+
+    /// `more` without its empty values.
+    fn form(&self, action: &str, role: Role<'_>, more: &[(&str, &str)]) -> String {
         let mut form = Serializer::new(String::new());
-        form.append_pair("Action", "AssumeRoleWithWebIdentity").append_pair("Version", VERSION);
+        form.append_pair("Action", action).append_pair("Version", VERSION);
         form.append_pair("RoleArn", role.arn).append_pair("RoleSessionName", &self.session_name(role));
-        form.append_pair("WebIdentityToken", &token);
-        let request = self.sts()?.post(form.finish());
-        self.fetch_role("AssumeRoleWithWebIdentity", request).await
+        form.extend_pairs(more.iter().filter(|(_, value)| !value.is_empty()));
+        form.finish()
     }
 
     fn sts(&self) -> Result<Endpoint, NotifyError> {

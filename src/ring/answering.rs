@@ -1,0 +1,120 @@
+//! What this node answers when it is asked, and what it makes of news.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::{
+    Inner, fresh,
+    message::{self, Answer, Answers, Ask, Asks, News, Request, Response},
+    records::mark_of,
+};
+use crate::{
+    alert::{Entry, Fingerprint},
+    cluster::{Handler, codec::Blob},
+    nflog::{LogKey, Nflog},
+    notify::peer::{
+        Life, Mark,
+        claims::{Circle, Name},
+    },
+    replica::encode_alert,
+};
+
+impl Handler for Inner {
+    fn call(&self, from: String, payload: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+        let response = match message::decode::<Request>(&payload) {
+            Some(Request::Asks(asks)) => Some(Response::Answers(self.answer_all(&from.into(), &asks))),
+            Some(Request::Fresher(list)) => Some(Response::Fresher(fresh::answer(self, &list))),
+            None => None,
+        };
+        Box::pin(std::future::ready(response.map(|response| message::encode(&response))))
+    }
+
+    fn tell(&self, from: &str, payload: Bytes) {
+        let Some(News { claims }) = message::decode::<News>(&payload) else { return };
+        let (now, circle) = (self.clock.monotonic(), self.circle.load());
+        let mut free = Vec::new();
+        {
+            let mut table = self.claims();
+            for (holder, claim) in claims {
+                let holder: Name = holder.as_deref().unwrap_or(from).into();
+                if holder != circle.me {
+                    free.extend(table.hear(&holder, &claim, std::time::Duration::ZERO, now));
+                }
+            }
+        }
+        free.iter().for_each(|key| self.look_again(key));
+    }
+}
+
+impl Inner {
+    fn answer_all(&self, from: &Name, asks: &Asks) -> Answers {
+        let silences = if asks.silences == self.silences_sum() { Vec::new() } else { self.silences_on_their_way() };
+        let circle = self.circle.load_full();
+        Answers {
+            silences: silences.into_iter().map(Blob).collect(),
+            answers: asks.asks.iter().map(|ask| self.answer(from, ask, &circle)).collect(),
+        }
+    }
+
+    fn answer(&self, from: &Name, ask: &Ask, circle: &Arc<Circle>) -> Answer {
+        let reply = self.claims().answer(from, &ask.claim, circle, self.clock.monotonic());
+        if reply.warn {
+            self.say_of(Some(from.to_string()), ask.claim);
+        }
+        let key = LogKey {
+            group_key: ask.group_key.as_str().into(),
+            receiver: ask.receiver.as_str().into(),
+            integration: ask.integration.as_str().into(),
+            index: ask.index,
+        };
+        let entry = self.replica.nflog.peek(&key).filter(|entry| entry.content_hash() != ask.log);
+        Answer {
+            yes: reply.yes,
+            own: reply.own,
+            others: reply.others,
+            log: entry.map(|entry| Blob(Nflog::encode(&key, &entry).into())),
+            alerts: self.alerts_for(ask, &key),
+        }
+    }
+
+    /// The alerts of the group that the asker lacks, or has wrong.
+    fn alerts_for(&self, ask: &Ask, key: &LogKey) -> Vec<Blob> {
+        let now = self.clock.now();
+        let entries = self.entries_for(ask, key);
+        let mut marks: Vec<Mark> = entries.iter().map(|entry| mark_of(entry, now)).collect();
+        {
+            // Guesses of this node count for nothing.
+            let graces = self.graces();
+            if !graces.is_empty() {
+                for (mark, entry) in marks.iter_mut().zip(&entries) {
+                    if graces.holds(mark.alert, entry.lock().ends_at) {
+                        mark.state = Life::Expired;
+                    }
+                }
+            }
+        }
+        let lacking = ask.alerts.lacking(&marks);
+        let sent = marks.iter().zip(&entries).filter(|(mark, _)| mark.state != Life::Expired && lacking(mark));
+        sent.map(|(_, entry)| Blob(encode_alert(&entry.alert()).into())).collect()
+    }
+
+    /// The alerts of the group as it is here, and those that the asker lists.
+    fn entries_for(&self, ask: &Ask, key: &LogKey) -> Vec<Arc<Entry>> {
+        let group = Fingerprint(ask.group);
+        let route = usize::try_from(ask.route).unwrap_or(usize::MAX);
+        let members = self.effects.get().and_then(|effects| effects.dispatcher.members_of(route, group, key));
+        let mut entries = members.unwrap_or_default();
+        if let message::Alerts::Listed(list) = &ask.alerts {
+            let known = entries.len();
+            for (alert, _) in list {
+                let is_member = entries.iter().take(known).any(|entry| entry.fingerprint().0 == *alert);
+                if !is_member {
+                    entries.extend(self.replica.alerts.get(Fingerprint(*alert)));
+                }
+            }
+        }
+        entries
+    }
+}
