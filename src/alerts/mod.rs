@@ -9,6 +9,7 @@
 //! without it.
 
 mod limit;
+mod pulse;
 mod tombs;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use self::{limit::Limiter, tombs::Tombs};
+use self::{limit::Limiter, pulse::Pulse, tombs::Tombs};
 use crate::{
     alert::{
         Alert, Change, Entry, Fingerprint, FingerprintMap, Interner, Posted, absorb, accept, change_between, merge,
@@ -53,6 +54,7 @@ pub struct PutOutcome {
 #[derive(Debug)]
 pub struct Alerts {
     inner: RwLock<Inner>,
+    pulse: Pulse,
     retention: Duration,
 }
 
@@ -91,12 +93,18 @@ impl Alerts {
             tombs: Tombs::default(),
             texts: Interner::default(),
         };
-        Alerts { inner: RwLock::new(inner), retention: config.retention }
+        Alerts { inner: RwLock::new(inner), pulse: Pulse::default(), retention: config.retention }
+    }
+
+    /// To be called several times a second where it matters whether this node stood still.
+    pub fn beat(&self, now: Time) {
+        self.pulse.beat(now);
     }
 
     /// Takes in what one request posted, at `now`.
     pub fn put(&self, batch: &[Posted<'_>], now: Time) -> PutOutcome {
         let mut outcome = PutOutcome::default();
+        let now = self.pulse.moment(now);
         let mut inner = self.write();
         for posted in batch {
             inner.put(posted, now, &mut outcome);
@@ -118,6 +126,8 @@ impl Alerts {
         for mut alert in alerts {
             if !alert.explicit && alert.resolved_at(start) {
                 alert.ends_at = Some(start + delta(RESEND_GRACE));
+                // Nobody gave this end: the first post that does replaces it, also by an earlier one.
+                alert.timeout = true;
             }
             inner.insert(&alert, start);
         }

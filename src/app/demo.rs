@@ -17,6 +17,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::clock::Clock;
+
 const NODES: usize = 3;
 const CONFIGURATION: &str = "route:
   receiver: printer
@@ -192,8 +194,8 @@ impl Stage {
 
     /// To every node that runs, as Prometheus does.
     async fn post(&self, name: &str, over: bool) {
-        // Nothing here knows the time; an end long ago is an end.
-        let end = if over { r#","endsAt":"2000-01-01T00:01:00Z","startsAt":"2000-01-01T00:00:00Z""# } else { "" };
+        let now = Clock::system().now().to_rfc3339();
+        let end = if over { format!(r#","endsAt":"{now}""#) } else { String::new() };
         let body = format!(r#"[{{"labels":{{"alertname":"{name}"}}{end}}}]"#);
         for (port, _) in self.web.iter().zip(&self.nodes).filter(|(_, node)| node.is_some()) {
             if let Err(error) = request(*port, "POST", "/api/v2/alerts", &body).await {

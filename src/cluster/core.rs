@@ -1,4 +1,4 @@
-//! Membership: foca and the cures for what was found in it (reference: see README). No I/O, no clock: packets and
+//! Membership: foca and the cures for what was found in it. No I/O, no clock: packets and
 //! times go in, [`Out`] comes out.
 //!
 //! - A suspicion's timer is obeyed only while that very suspicion stands, and a member that answers over TCP is

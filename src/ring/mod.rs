@@ -385,6 +385,7 @@ async fn keep_beat(inner: Arc<Inner>) {
     loop {
         ticks.tick().await;
         let now = inner.clock.monotonic();
+        inner.replica.alerts.beat(inner.clock.now());
         {
             let mut pace = inner.pace();
             let late = now.saturating_duration_since(pace.beat);

@@ -23,7 +23,11 @@ pub enum Act {
     BlockUdp(bool),
     Lag(bool),
     Reload(usize),
-    Silence { alert: usize, node: usize, lasts: Ms },
+    Silence {
+        alert: usize,
+        node: usize,
+        lasts: Ms,
+    },
     /// Somebody ends the oldest silence at this node.
     Unsilence(usize),
     Fall(Mood),
@@ -32,7 +36,11 @@ pub enum Act {
     Calm,
     /// Senders say what they have to say.
     Post,
-    Deliver { node: usize, said: Vec<Said>, again: bool },
+    Deliver {
+        node: usize,
+        said: Vec<Said>,
+        again: bool,
+    },
     /// Looks whether a node that was told to stop has stopped, to start it this long after.
     Left(usize, Ms),
 }

@@ -105,9 +105,11 @@ impl Judge<'_> {
             }
         }
         // A node whose ticks lie otherwise may repeat up to one of them early.
-        let early = self.last.get(&group).map(|last| self.heard[*last].sent + scenario.repeat_interval).map(|due| {
-            due.saturating_sub(message.sent)
-        });
+        let early = self
+            .last
+            .get(&group)
+            .map(|last| self.heard[*last].sent + scenario.repeat_interval)
+            .map(|due| due.saturating_sub(message.sent));
         let is_firing = message.words.iter().any(|word| word.firing);
         let is_repeat = is_firing && early.is_some_and(|early| early <= scenario.group_interval + SECOND);
         if is_repeat && !is_news && early.is_some_and(|early| early > scenario.repeat_interval / 20) {
@@ -145,7 +147,8 @@ impl Judge<'_> {
         let message = &self.heard[id];
         if !message.known_to_fire.is_empty() {
             self.verdict.falses += 1;
-            let text = format!("FALSE message {id}: {:?} resolved, and a node in reach knows better", message.known_to_fire);
+            let text =
+                format!("FALSE message {id}: {:?} resolved, and a node in reach knows better", message.known_to_fire);
             self.verdict.violation(message.sent, text);
         } else if !message.burning.is_empty() {
             self.verdict.unknowing += 1;
@@ -210,7 +213,8 @@ impl Judge<'_> {
             };
             self.heard.iter().filter(says).filter_map(|message| message.taken).min()
         };
-        let was_quiet = |from: Ms, to: Ms| self.facts.quiet.iter().any(|(of, a, b)| *of == alert && *a < to && from < *b);
+        let was_quiet =
+            |from: Ms, to: Ms| self.facts.quiet.iter().any(|(of, a, b)| *of == alert && *a < to && from < *b);
         let mut violations = Vec::new();
         let (mut coalesced, mut delays) = (0, Vec::new());
         for (number, period) in life.periods.iter().enumerate() {

@@ -36,9 +36,11 @@ use std::{
 use scenario::{CLASSES, Class, Scenario, Together};
 use table::{Line, Table};
 
-/// Of a short run, as part of all tests.
-const SEEDS: u64 = 12;
+/// Without any wishes: the classes with most troubles in an unoptimized build, each class once in a fast one.
+const SEEDS: std::ops::Range<u64> =
+    if cfg!(debug_assertions) { CLASSES.len() as u64 - 4..CLASSES.len() as u64 } else { 0..CLASSES.len() as u64 };
 const MINUTES: u64 = 10;
+const MINUTES_MIN: u64 = 5;
 /// A run that takes longer hangs.
 const REAL_TIME_MAX: Duration = Duration::from_secs(240);
 const ONE: &str = "CARILLON_SIMULATE_ONE";
@@ -59,7 +61,7 @@ fn class_of(seed: u64) -> Class {
 
 /// What a child is to run.
 fn scenario(seed: u64, together: Together) -> Scenario {
-    Scenario::drawn(seed, class_of(seed), together, number("CARILLON_MINUTES").unwrap_or(MINUTES).max(5))
+    Scenario::drawn(seed, class_of(seed), together, number("CARILLON_MINUTES").unwrap_or(MINUTES).max(MINUTES_MIN))
 }
 
 fn together_from(text: &str) -> Together {
@@ -106,9 +108,10 @@ fn one_seed() {
         let from = if is_alone { 0 } else { verdict.violations[0].0.saturating_sub(120_000) };
         let until = if is_alone { u64::MAX } else { verdict.violations[0].0 + 1_000 };
         let shown = outcome.trace.iter().filter(|(at, _)| (from..until).contains(at));
-        let lines: Vec<String> =
-            shown.map(|(at, line)| format!("{:8}.{:03} {line}", at / 1000, at % 1000)).collect();
-        lines[lines.len().saturating_sub(if is_alone { usize::MAX } else { 80 })..].iter().for_each(|line| println!("{line}"));
+        let lines: Vec<String> = shown.map(|(at, line)| format!("{:8}.{:03} {line}", at / 1000, at % 1000)).collect();
+        lines[lines.len().saturating_sub(if is_alone { usize::MAX } else { 80 })..]
+            .iter()
+            .for_each(|line| println!("{line}"));
         verdict.violations.iter().for_each(|(at, text)| println!("{:8}.{:03} {text}", at / 1000, at % 1000));
     }
     let line = Line::of(&scenario, &verdict, outcome.mark, began.elapsed());
@@ -121,11 +124,12 @@ struct Child {
     output: String,
 }
 
-fn simulate(seed: u64, together: Together, trace: bool) -> Child {
+fn simulate(seed: u64, together: Together, minutes: u64, trace: bool) -> Child {
     let this = std::env::current_exe().expect("it runs");
     let mut command = Command::new(this);
     command.args(["--exact", "one_seed", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(ONE, format!("{seed} {}", if together == Together::Not { "not" } else { "ring" }));
+    command.env("CARILLON_MINUTES", minutes.to_string());
     if trace {
         command.env("CARILLON_TRACE", "1");
     }
@@ -157,7 +161,7 @@ fn simulate(seed: u64, together: Together, trace: bool) -> Child {
 }
 
 /// Runs seeds on all processors. Returns the table, and what the failed ones said.
-fn simulate_all(seeds: std::ops::Range<u64>, together: Together) -> (Table, Vec<Child>) {
+fn simulate_all(seeds: std::ops::Range<u64>, together: Together, minutes: u64) -> (Table, Vec<Child>) {
     let next = Mutex::new(seeds.clone());
     let done = Mutex::new((Table::default(), Vec::new()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -166,7 +170,7 @@ fn simulate_all(seeds: std::ops::Range<u64>, together: Together) -> (Table, Vec<
             scope.spawn(|| {
                 loop {
                     let Some(seed) = next.lock().expect("no panic").next() else { return };
-                    let child = simulate(seed, together, seeds.end - seeds.start == 1);
+                    let child = simulate(seed, together, minutes, seeds.end - seeds.start == 1);
                     let mut done = done.lock().expect("no panic");
                     if let Some(line) = &child.line {
                         done.0.add(line);
@@ -185,9 +189,12 @@ fn simulate_all(seeds: std::ops::Range<u64>, together: Together) -> (Table, Vec<
 
 #[test]
 fn no_fault_makes_three_nodes_break_a_promise() {
-    let first = number("CARILLON_SEED").unwrap_or(0);
-    let count = number("CARILLON_SEEDS").unwrap_or(if number("CARILLON_SEED").is_some() { 1 } else { SEEDS });
-    let (table, failed) = simulate_all(first..first + count, Together::Ring);
+    let (first, count) = match (number("CARILLON_SEED"), number("CARILLON_SEEDS")) {
+        (None, None) => (SEEDS.start, SEEDS.end - SEEDS.start),
+        (first, count) => (first.unwrap_or(0), count.unwrap_or(1)),
+    };
+    let minutes = number("CARILLON_MINUTES").unwrap_or(MINUTES);
+    let (table, failed) = simulate_all(first..first + count, Together::Ring, minutes);
     let shown = if count == 1 { 1 } else { 3 };
     for child in failed.iter().take(shown) {
         println!("{}\nCARILLON_SEED={} ({})\n", child.output, child.seed, class_of(child.seed).name);
@@ -204,7 +211,7 @@ fn no_fault_makes_three_nodes_break_a_promise() {
 
 #[test]
 fn nodes_that_do_not_talk_are_found_out() {
-    let (table, _) = simulate_all(0..2, Together::Not);
+    let (table, _) = simulate_all(0..2, Together::Not, MINUTES_MIN);
     let sums = table.sums();
     assert!(sums.duplicates > sums.needed, "duplicates {} of {} needed", sums.duplicates, sums.needed);
     assert!(sums.falses > 0, "of a load-balanced sender's alerts nodes alone say that they are over");
@@ -212,7 +219,7 @@ fn nodes_that_do_not_talk_are_found_out() {
 
 #[test]
 fn a_seed_replays_exactly() {
-    let marks = |seed| [0, 0].map(|_| simulate(seed, Together::Ring, false).line.map(|line| line.mark));
+    let marks = |seed| [0, 0].map(|_| simulate(seed, Together::Ring, MINUTES_MIN, false).line.map(|line| line.mark));
     let [first, again] = marks(2);
     assert!(first.is_some() && first == again, "{first:?} and {again:?}");
 }

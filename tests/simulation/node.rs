@@ -65,7 +65,8 @@ pub struct Surrounding {
 impl Surrounding {
     pub fn new(scenario: &Scenario, receiver: &Receiver, net: &SimNet) -> Self {
         let options = LoadOptions::default();
-        let loaded = config::parse(&scenario.configuration(), std::path::Path::new("/"), &options).expect("it is valid");
+        let loaded =
+            config::parse(&scenario.configuration(), std::path::Path::new("/"), &options).expect("it is valid");
         let templates = Arc::new(Templates::load(&[]).expect("there are none"));
         Surrounding { scenario: scenario.clone(), receiver: receiver.clone(), net: net.clone(), loaded, templates }
     }
@@ -136,7 +137,9 @@ impl Node {
             life: self.lives,
             disk: self.disk.clone(),
             generation: Arc::clone(&self.generation),
-            random: Random::seeded(around.scenario.seed.wrapping_mul(31).wrapping_add(self.lives * 8 + self.index as u64)),
+            random: Random::seeded(
+                around.scenario.seed.wrapping_mul(31).wrapping_add(self.lives * 8 + self.index as u64),
+            ),
             clock,
             base,
             born: now,
@@ -338,8 +341,7 @@ impl Boot {
             records: keeper.clone(),
             cluster: Arc::new(ClusterStatus::default),
         });
-        let program =
-            Program { clock, api, silences, nflog, alerts, keeper, dispatcher, store, ring, hooks };
+        let program = Program { clock, api, silences, nflog, alerts, keeper, dispatcher, store, ring, hooks };
         tokio::spawn(program.clone().collect_garbage());
         program
     }

@@ -288,7 +288,10 @@ impl Run {
                     let wrote = own.as_ref().is_some_and(|own| millis(own.told_at) + 1000 >= millis(wall(heard.sent)));
                     wrote
                         && own.is_some_and(|own| {
-                            peers.iter().filter_map(|peer| peer.nflog.peek(&heard.key)).any(|entry| has_all(&entry, &own))
+                            peers
+                                .iter()
+                                .filter_map(|peer| peer.nflog.peek(&heard.key))
+                                .any(|entry| has_all(&entry, &own))
                         })
                 }
                 Some(_) => continue,
@@ -444,7 +447,10 @@ impl Run {
         for silence in facts.silences.iter() {
             for node in &self.nodes {
                 if let Some(program) = node.program()
-                    && node.life.as_ref().is_some_and(|life| life.inside(|| program.silences.get(&silence.id).is_none()))
+                    && node
+                        .life
+                        .as_ref()
+                        .is_some_and(|life| life.inside(|| program.silences.get(&silence.id).is_none()))
                 {
                     verdict.violation(self.now, format!("silence of a{} is not known to {}", silence.alert, node.name));
                     verdict.lost += 1;

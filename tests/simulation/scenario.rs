@@ -177,8 +177,11 @@ impl Scenario {
         let nodes = rng.pick(&[3, 3, 3, 3, 2, 4, 5]);
         let nodes = if class.troubles.contains(&T::Bridge) { nodes.max(3) } else { nodes };
         let end = minutes * 60 * SECOND;
-        let (group_wait, group_interval) =
-            if class.quick { (2 * SECOND, 5 * SECOND) } else { (rng.between(3, 10) * SECOND, rng.between(15, 30) * SECOND) };
+        let (group_wait, group_interval) = if class.quick {
+            (2 * SECOND, 5 * SECOND)
+        } else {
+            (rng.between(3, 10) * SECOND, rng.between(15, 30) * SECOND)
+        };
         let mut skew = vec![0; nodes];
         if class.skew {
             let wrong = rng.below(nodes);

@@ -69,7 +69,8 @@ impl Truth {
     pub fn drawn(scenario: &Scenario) -> Self {
         let rng = &mut Rng::new(scenario.seed, 3);
         let count = scenario.groups * scenario.alerts_per_group;
-        let alerts = (0..count).map(|i| AlertLife { group: i % scenario.groups, periods: periods(scenario, rng) }).collect();
+        let alerts =
+            (0..count).map(|i| AlertLife { group: i % scenario.groups, periods: periods(scenario, rng) }).collect();
         Truth(Arc::new(Mutex::new(Facts { alerts, lives: vec![0; scenario.nodes], ..Facts::default() })))
     }
 }
@@ -78,7 +79,8 @@ fn periods(scenario: &Scenario, rng: &mut Rng) -> Vec<Period> {
     let mut periods = Vec::new();
     let mut at = rng.between(500, 60 * SECOND);
     while at < scenario.calm_from {
-        let lasts = if rng.chance(20) { rng.between(SECOND, 15 * SECOND) } else { rng.between(15 * SECOND, 120 * SECOND) };
+        let lasts =
+            if rng.chance(20) { rng.between(SECOND, 15 * SECOND) } else { rng.between(15 * SECOND, 120 * SECOND) };
         let is_explicit = rng.chance(85);
         periods.push(Period { starts: at, ends: at + lasts, is_explicit, accepted: vec![], ended: vec![] });
         let silent = if is_explicit { 0 } else { scenario.life() + 35 * SECOND };
@@ -112,7 +114,11 @@ impl Facts {
             if let Some((_, period)) = self.burning(word.alert, at)
                 && !word.firing
             {
-                let list = if self.knowing(period, at) & in_reach != 0 { &mut heard.known_to_fire } else { &mut heard.burning };
+                let list = if self.knowing(period, at) & in_reach != 0 {
+                    &mut heard.known_to_fire
+                } else {
+                    &mut heard.burning
+                };
                 list.push(word.alert);
             }
             let is_known = |silence: &&Silenced| {

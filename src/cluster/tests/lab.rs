@@ -258,9 +258,10 @@ pub fn all_see(nodes: &[&TestNode]) -> bool {
     nodes.iter().all(|node| node.live() == names)
 }
 
-/// Runs a test in virtual time, with each seed.
+/// Runs a test in virtual time, with each seed; with `CARILLON_SEEDS=20` with twenty times as many.
 pub fn with_seeds<F: Future<Output = ()>>(seeds: std::ops::Range<u64>, test: impl Fn(Lab) -> F) {
-    for seed in seeds {
+    let times: u64 = std::env::var("CARILLON_SEEDS").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    for seed in seeds.start..seeds.end * times {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(test(Lab::new(seed)))));
         if let Err(panic) = result {
