@@ -261,7 +261,7 @@ impl Judge<'_> {
 }
 
 fn rank(rank: u64) -> String {
-    format!("{} {}", rank / 2, if rank % 2 == 0 { "firing" } else { "resolved" })
+    format!("{} {}", rank / 2, if rank.is_multiple_of(2) { "firing" } else { "resolved" })
 }
 
 fn list(ids: &[usize]) -> String {
