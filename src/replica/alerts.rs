@@ -119,11 +119,12 @@ pub fn encode_alert(alert: &Alert) -> Vec<u8> {
 /// When the bytes are no alert.
 pub fn decode_alert(bytes: &[u8]) -> Result<Alert, SnapshotError> {
     let message = AlertMessage::decode(bytes).map_err(|error| SnapshotError::Decode(error.to_string()))?;
-    if message.labels.is_empty() {
+    let labels = pairs(&message.labels);
+    if labels.is_empty() {
         return Err(SnapshotError::InvalidState);
     }
     Ok(Alert {
-        labels: pairs(&message.labels),
+        labels,
         annotations: pairs(&message.annotations),
         generator_url: message.generator_url.into(),
         starts_at: to_time(message.starts_at.as_ref()),
