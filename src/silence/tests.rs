@@ -375,7 +375,7 @@ proptest! {
         let mut now = 10;
         // Fillers make the ledger use its index rather than a scan.
         if !scanned {
-            (0..20).for_each(|n| ledger.put(Arc::new(silence(&format!("f{n}"), "z=z", 0, 1000, 0)), at(now)));
+            (0..20).for_each(|n| ledger.put(Arc::new(silence(&format!("f{n}"), "z=z", -1000, 1000, 0)), at(now)));
         }
         let fillers = if scanned { 0 } else { 20 };
         for step in steps {
