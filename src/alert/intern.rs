@@ -1,11 +1,10 @@
 //! One copy of texts that many alerts share.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
-use super::labels::{Labels, Names};
+use xxhash_rust::xxh64::xxh64;
+
+use super::labels::{FingerprintHasher, Labels, Names};
 
 /// Beyond this the texts plainly are not shared, and remembering them costs more than it saves.
 const TEXTS_MAX: usize = 10_000;
@@ -13,27 +12,31 @@ const TEXTS_MAX: usize = 10_000;
 /// Room for working that is kept from one set to the next.
 const SCRATCH_KEPT: usize = 64 << 10;
 
+type ByHash<T> = HashMap<u64, Arc<T>, BuildHasherDefault<FingerprintHasher>>;
+
 /// Gives equal texts one home. The alerts of a rule have one generator URL and the same names of labels, and there
 /// may be thousands of them.
 #[derive(Debug, Default)]
 pub struct Interner {
-    texts: HashSet<Arc<str>>,
-    /// By a sketch of them; of two with the same one the newer is remembered.
-    names: HashMap<u64, Arc<Names>>,
+    /// By hash; of two with the same one the newer is remembered.
+    texts: ByHash<str>,
+    /// By a sketch of them, in the same way.
+    names: ByHash<Names>,
     scratch: String,
 }
 
 impl Interner {
     /// The shared copy of `text`.
     pub fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
+        let hash = xxh64(text.as_bytes(), 0);
+        if let Some(known) = self.texts.get(&hash).filter(|known| ***known == *text) {
             return Arc::clone(known);
         }
         if self.texts.len() >= TEXTS_MAX {
             self.texts.clear();
         }
         let fresh: Arc<str> = Arc::from(text);
-        self.texts.insert(Arc::clone(&fresh));
+        self.texts.insert(hash, Arc::clone(&fresh));
         fresh
     }
 
@@ -68,7 +71,7 @@ impl Interner {
 
     /// Drops texts that nobody uses any more.
     pub fn sweep(&mut self) {
-        self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.texts.retain(|_, text| Arc::strong_count(text) > 1);
         self.names.retain(|_, names| Arc::strong_count(names) > 1);
     }
 }

@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasherDefault, Hasher},
+    mem, slice,
     sync::Arc,
 };
 
@@ -171,10 +172,7 @@ impl Labels {
 
     fn value(&self, index: usize) -> &str {
         let digits = usize::from(self.values.as_bytes()[0]);
-        let end = |index: usize| {
-            let place = &self.values.as_bytes()[1 + index * digits..][..digits];
-            place.iter().fold(0, |end, digit| end << 7 | usize::from(*digit))
-        };
+        let end = |index: usize| number(&self.values.as_bytes()[1 + index * digits..][..digits]);
         let start = if index == 0 { 0 } else { end(index - 1) };
         &self.values[1 + self.len() * digits..][start..end(index)]
     }
@@ -195,8 +193,17 @@ impl Labels {
     }
 
     /// Name and value in order of names.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        (0..self.len()).map(|i| (self.names.get(i), self.value(i)))
+    pub fn iter(&self) -> Iter<'_> {
+        let digits = self.values.as_bytes().first().map_or(0, |digits| usize::from(*digits));
+        let (ends, texts) = self.values.split_at((1 + self.len() * digits).min(self.values.len()));
+        Iter {
+            names: &self.names.text,
+            name_ends: self.names.ends.iter(),
+            name_start: 0,
+            values: texts,
+            value_ends: ends.as_bytes().get(1..).unwrap_or_default().chunks_exact(digits.max(1)),
+            value_start: 0,
+        }
     }
 
     /// The labels whose name `keep` accepts.
@@ -218,6 +225,39 @@ impl Labels {
             && self.iter().zip(pairs).all(|((n, v), (pn, pv))| n == pn.as_ref() && v == pv.as_ref())
     }
 }
+
+/// A number to the base of 128.
+fn number(digits: &[u8]) -> usize {
+    digits.iter().fold(0, |number, digit| number << 7 | usize::from(*digit))
+}
+
+/// See [`Labels::iter`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    names: &'a str,
+    name_ends: slice::Iter<'a, u32>,
+    name_start: usize,
+    values: &'a str,
+    value_ends: slice::ChunksExact<'a, u8>,
+    value_start: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name_end = *self.name_ends.next()? as usize;
+        let value_end = number(self.value_ends.next()?);
+        let name = &self.names[mem::replace(&mut self.name_start, name_end)..name_end];
+        Some((name, &self.values[mem::replace(&mut self.value_start, value_end)..value_end]))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.name_ends.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
 
 /// The label-set order of the API: fewer labels first; then, walking the names of both, the set that
 /// lacks a name comes first, else the first differing value decides (reference/server.md 5.4).

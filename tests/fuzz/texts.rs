@@ -224,8 +224,7 @@ impl Target for Texts {
             }
             "host and port" => text.parse::<HostPort>().is_ok_and(|read| {
                 let _ = read.ip();
-                let again: HostPort = read.to_string().parse().expect("what is printed can be read");
-                assert_eq!(again, read);
+                assert_eq!(read.to_string().parse().as_ref(), Ok(&read), "what is printed can be read");
                 true
             }),
             "features" => Features::parse(text).is_ok(),

@@ -88,9 +88,44 @@ pub(super) fn print(node: &Node) -> String {
     printer.out
 }
 
+/// The same pattern for who asks only whether it matches: no group remembers what it matched.
+pub(super) fn print_without_captures(node: &Node) -> String {
+    let mut printer = Printer { captures_dropped: true, ..Printer::default() };
+    printer.node(node);
+    printer.out
+}
+
+impl Node {
+    /// Steps of its program, roughly.
+    pub(super) fn steps(&self) -> u64 {
+        match self {
+            Node::Literal(_) | Node::Dot | Node::Look(_) | Node::Flags(_) => 1,
+            Node::Class(class) => 1 + class.items.len() as u64,
+            Node::Group { node, .. } => node.steps().saturating_add(2),
+            Node::Repeat { node, min, max, .. } => {
+                node.steps().saturating_add(1).saturating_mul(u64::from(max.unwrap_or(*min).max(1)))
+            }
+            Node::Concat(nodes) | Node::Alternate(nodes) => {
+                nodes.iter().fold(1, |sum: u64, node| sum.saturating_add(node.steps()))
+            }
+        }
+    }
+
+    /// Groups that remember what they matched.
+    pub(super) fn captures(&self) -> u64 {
+        match self {
+            Node::Literal(_) | Node::Dot | Node::Look(_) | Node::Flags(_) | Node::Class(_) => 0,
+            Node::Group { kind, node } => u64::from(matches!(kind, GroupKind::Capture(_))) + node.captures(),
+            Node::Repeat { node, .. } => node.captures(),
+            Node::Concat(nodes) | Node::Alternate(nodes) => nodes.iter().map(Node::captures).sum(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Printer {
     out: String,
+    captures_dropped: bool,
     /// Go allows a group name twice, the crate does not: the first one keeps it.
     names: HashSet<String>,
 }
@@ -148,6 +183,7 @@ impl Printer {
     fn group(&mut self, kind: &GroupKind, node: &Node) {
         self.out.push('(');
         match kind {
+            GroupKind::Capture(_) if self.captures_dropped => self.out.push_str("?:"),
             GroupKind::Capture(Some(name))
                 if !name.starts_with(|c: char| c.is_ascii_digit()) && self.names.insert(name.to_string()) =>
             {

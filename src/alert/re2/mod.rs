@@ -34,8 +34,16 @@ impl RegexError {
 
 /// Compiles for a search anywhere in the text (template functions).
 pub fn compile(pattern: &str) -> Result<Regex, RegexError> {
-    build(pattern, &ast::print(&parse::parse(pattern)?))
+    let node = parse::parse(pattern)?;
+    if node.steps().saturating_mul(node.captures()) > PLACES_MAX {
+        return Err(RegexError::new(TOO_LARGE, pattern));
+    }
+    build(pattern, &ast::print(&node))
 }
+
+const TOO_LARGE: &str = "expression too large";
+/// While it matches, the program may remember a place for each of its steps and groups; so many are 64 MB.
+const PLACES_MAX: u64 = 4 << 20;
 
 /// More than the parser allows in depth, with room for the groups that printing adds.
 const NEST_MAX: u32 = 1_000;
@@ -50,7 +58,7 @@ fn build(pattern: &str, translated: &str) -> Result<Regex, RegexError> {
         .size_limit(PROGRAM_BYTES_MAX)
         .dfa_size_limit(CACHE_BYTES_MAX)
         .build()
-        .map_err(|_| RegexError::new("expression too large", pattern))
+        .map_err(|_| RegexError::new(TOO_LARGE, pattern))
 }
 
 /// A pattern that is asked only whether it matches a whole value. Cheap to clone.
@@ -111,7 +119,7 @@ fn program(source: &str, node: &ast::Node) -> Result<Arc<Regex>, RegexError> {
     if let Some(program) = lock().by_source.get(source).and_then(Weak::upgrade) {
         return Ok(program);
     }
-    let program = Arc::new(build(source, &ast::print(node))?);
+    let program = Arc::new(build(source, &ast::print_without_captures(node))?);
     let mut programs = lock();
     if programs.by_source.len() >= programs.sweep_at {
         programs.by_source.retain(|_, program| program.strong_count() > 0);

@@ -367,3 +367,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pattern_whose_groups_would_fill_the_memory_is_refused_where_groups_matter() {
+    let pattern = "(a?){680}".repeat(150);
+    assert_eq!(compile(&pattern).unwrap_err().problem, "expression too large");
+    assert!(Anchored::new(&pattern).unwrap().is_match("aaa"));
+    assert!(compile(&"(a|b)".repeat(100)).is_ok());
+}
