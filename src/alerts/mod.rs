@@ -22,7 +22,7 @@ use crate::{
     alert::{
         Alert, Change, Entry, Fingerprint, FingerprintMap, Interner, Posted, absorb, accept, change_between, merge,
     },
-    clock::{Time, delta},
+    clock::{Clock, Time, delta},
 };
 
 /// How long a restored alert that ran out while this node was down counts as firing: senders repeat
@@ -97,8 +97,8 @@ impl Alerts {
     }
 
     /// To be called several times a second where it matters whether this node stood still.
-    pub fn beat(&self, now: Time) {
-        self.pulse.beat(now);
+    pub fn beat(&self, clock: &Clock) {
+        self.pulse.beat(clock);
     }
 
     /// Takes in what one request posted, at `now`.

@@ -1,7 +1,7 @@
 //! Request bodies: read whole, within two limits. One body has a maximum; all bodies being read or worked on
 //! at one moment have another, above which requests are turned away rather than kept waiting.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::Body;
@@ -16,6 +16,8 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// What an alert takes in memory while it is parsed may be several times its text.
 pub const BODIES_BYTES_MAX: usize = 128 << 20;
 
+/// A body has so long to arrive. Prometheus gives its whole request 10 s.
+const BODY_TIME: Duration = Duration::from_secs(60);
 /// Bodies are accounted for in pieces of this size.
 const PIECE_BYTES: usize = 16 << 10;
 /// Room that is made at once on the word of a `Content-Length`.
@@ -27,6 +29,7 @@ pub(super) struct BodyBudget {
     pieces: Arc<Semaphore>,
     too_large: IntCounter,
     too_many: IntCounter,
+    too_slow: IntCounter,
 }
 
 /// A body, and its share of the budget.
@@ -41,11 +44,19 @@ impl BodyBudget {
             pieces: Arc::new(Semaphore::new(BODIES_BYTES_MAX / PIECE_BYTES)),
             too_large: metrics.http_limit_reached_total.with_label_values(&["body_size"]),
             too_many: metrics.http_limit_reached_total.with_label_values(&["bodies_size"]),
+            too_slow: metrics.http_limit_reached_total.with_label_values(&["body_time"]),
         }
     }
 
     /// Reads `body` to its end.
     pub async fn read<B: Body<Data = Bytes>>(&self, body: B) -> Result<ReadBody, Fault> {
+        tokio::time::timeout(BODY_TIME, self.read_all(body)).await.unwrap_or_else(|_| {
+            self.too_slow.inc();
+            Err(Fault::new(408, format!("the request body did not arrive within {} s", BODY_TIME.as_secs())))
+        })
+    }
+
+    async fn read_all<B: Body<Data = Bytes>>(&self, body: B) -> Result<ReadBody, Fault> {
         let mut body = std::pin::pin!(body);
         let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if expected > BODY_BYTES_MAX {
@@ -100,5 +111,43 @@ impl BodyBudget {
             None => *share = Some(more),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use hyper::body::Frame;
+
+    use super::*;
+    use crate::{app::BUILD, clock::Clock, metrics::MetricsOptions};
+
+    /// Some bytes, and then silence.
+    struct Stalls(Option<Bytes>);
+
+    impl Body for Stalls {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_given_up_and_its_share_is_free() {
+        let metrics = Metrics::new(MetricsOptions::default(), BUILD, &Clock::system());
+        let budget = BodyBudget::new(&metrics);
+        let Err(fault) = budget.read(Stalls(Some(Bytes::from(vec![b' '; 1 << 20])))).await else {
+            panic!("it was read")
+        };
+        assert_eq!(fault.answer().status(), 408);
+        assert_eq!(budget.pieces.available_permits(), BODIES_BYTES_MAX / PIECE_BYTES);
+        assert_eq!(metrics.http_limit_reached_total.with_label_values(&["body_time"]).get(), 1);
     }
 }

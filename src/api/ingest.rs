@@ -11,7 +11,12 @@ use super::{
     body::ReadBody,
     body_text, posted,
 };
-use crate::{alert::Posted, clock::Time, metrics::Metrics};
+use crate::{
+    alert::{Change, Posted},
+    clock::Time,
+    events::Event,
+    metrics::Metrics,
+};
 
 /// Counters touched by each post, looked up once.
 pub(super) struct Counters {
@@ -87,6 +92,9 @@ impl Api {
             return;
         }
         self.records.persist_changes(&outcome.changes);
+        for (entry, _) in outcome.changes.iter().filter(|(_, change)| *change == Change::New) {
+            self.events.record(|| Event::AlertCreated(entry.alert()));
+        }
         let inhibitor = self.inhibitor.load();
         for (entry, _) in &outcome.changes {
             inhibitor.observe(entry);

@@ -13,6 +13,7 @@ mod alerts;
 mod answer;
 mod body;
 mod cors;
+mod decisions;
 mod filter;
 mod gotime;
 mod groups;
@@ -23,6 +24,7 @@ mod media;
 mod posted;
 mod query;
 mod reader;
+mod receiver_test;
 mod receivers;
 mod silence_body;
 mod silences;
@@ -34,7 +36,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -45,6 +47,9 @@ use percent_encoding::percent_decode_str;
 pub use answer::{Answer, Body};
 pub use body::{BODIES_BYTES_MAX, BODY_BYTES_MAX};
 pub(crate) use query::valid_escapes;
+pub use receiver_test::{
+    Authenticated, ReceiverTests, TEST_TIME_MAX, TestAttempt, TestOrder, TestOutcome, TestReceiver, TestRefused, TestReport,
+};
 pub use status::{ClusterStatus, MemberStatus, PeerStatus};
 
 use self::{
@@ -59,7 +64,9 @@ use crate::{
     alerts::Alerts,
     clock::{Clock, Time},
     config::Loaded,
+    decisions::Reader,
     dispatch::Dispatcher,
+    events::Events,
     inhibit::Inhibitor,
     metrics::{BuildInfo, Metrics},
     replica::AlertKeeper,
@@ -81,6 +88,8 @@ pub struct Handles {
     pub silences: Arc<Silences>,
     pub dispatcher: Dispatcher,
     pub records: AlertKeeper,
+    pub decisions: Reader,
+    pub events: Events,
     /// Asked at each `GET /status`.
     pub cluster: Arc<dyn Fn() -> ClusterStatus + Send + Sync>,
 }
@@ -91,6 +100,7 @@ pub struct Api {
     budget: BodyBudget,
     counters: Counters,
     status_text: StatusText,
+    receiver_tests: OnceLock<ReceiverTests>,
 }
 
 impl std::ops::Deref for Api {
@@ -109,6 +119,9 @@ enum Place<'p> {
     Alerts,
     Groups,
     Silences,
+    Decisions,
+    /// With the receiver's name as it stands in the path.
+    ReceiverTest(&'p str),
     /// With the id as it stands in the path.
     Silence(&'p str),
 }
@@ -122,7 +135,12 @@ impl<'p> Place<'p> {
             "/alerts" => Some(Place::Alerts),
             "/alerts/groups" => Some(Place::Groups),
             "/silences" => Some(Place::Silences),
+            "/carillon/decisions" => Some(Place::Decisions),
             path => {
+                let of_receiver = path.strip_prefix("/carillon/receivers/").and_then(|rest| rest.strip_suffix("/test"));
+                if let Some(name) = of_receiver {
+                    return (!name.is_empty() && !name.contains('/')).then_some(Place::ReceiverTest(name));
+                }
                 let id = path.strip_prefix("/silence/")?;
                 (!id.is_empty() && !id.contains('/')).then_some(Place::Silence(id))
             }
@@ -137,6 +155,8 @@ impl<'p> Place<'p> {
             Place::Alerts => "/api/v2/alerts",
             Place::Groups => "/api/v2/alerts/groups",
             Place::Silences => "/api/v2/silences",
+            Place::Decisions => "/api/v2/carillon/decisions",
+            Place::ReceiverTest(_) => "/api/v2/carillon/receivers/{name}/test",
             Place::Silence(_) => "/api/v2/silence/{silenceID}",
         }
     }
@@ -145,6 +165,7 @@ impl<'p> Place<'p> {
         match self {
             Place::Alerts | Place::Silences => &[Method::GET, Method::POST],
             Place::Silence(_) => &[Method::DELETE, Method::GET],
+            Place::ReceiverTest(_) => &[Method::POST],
             _ => &[Method::GET],
         }
     }
@@ -161,7 +182,7 @@ impl Api {
     pub fn new(handles: Handles) -> Arc<Self> {
         let budget = BodyBudget::new(&handles.metrics);
         let counters = Counters::new(&handles.metrics);
-        Arc::new(Api { handles, budget, counters, status_text: StatusText::default() })
+        Arc::new(Api { handles, budget, counters, status_text: StatusText::default(), receiver_tests: OnceLock::new() })
     }
 
     /// Answers a request; `path` is what follows `/api/v2` in its path, `full_path` the path that the client sees.
@@ -202,6 +223,10 @@ impl Api {
             (Place::Alerts, _) => self.alerts(&query()).await.unwrap_or_else(|bad| bad.answer()),
             (Place::Silences, &Method::POST) => self.post_silence(&self.budget.read(body).await?).await?,
             (Place::Silences, _) => self.silences(&query()).unwrap_or_else(|bad| bad.answer()),
+            (Place::Decisions, _) => self.decisions(&query()).await.unwrap_or_else(|bad| bad.answer()),
+            (Place::ReceiverTest(name), _) => {
+                self.test_receiver(name, parts, &self.budget.read(body).await?).await?
+            }
             (Place::Silence(id), &Method::DELETE) => self.delete_silence(&silence_id(id)?).await,
             (Place::Silence(id), _) => self.silence(&silence_id(id)?),
         })

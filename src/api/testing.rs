@@ -13,6 +13,7 @@ use crate::{
     alerts::{Alerts, AlertsConfig},
     clock::Clock,
     config::{self, LoadOptions},
+    decisions::{Decisions, Reader},
     dispatch::{Dispatcher, DispatcherParts, Plan},
     inhibit::Inhibitor,
     metrics::{BuildInfo, Metrics, MetricsOptions},
@@ -69,6 +70,8 @@ pub(crate) fn api(config: &str) -> Arc<Api> {
         nflog,
         silences: Arc::clone(&silences),
         peer: Peer::alone(),
+        decisions: Decisions::off(),
+        events: crate::events::Events::off(),
         external_url: "http://am.example".into(),
         start_at: clock.monotonic(),
     };
@@ -83,6 +86,8 @@ pub(crate) fn api(config: &str) -> Arc<Api> {
         inhibitor: Arc::new(ArcSwap::new(inhibitor)),
         silences,
         dispatcher: Dispatcher::new(parts, &plan),
+        decisions: Reader::new(Decisions::off(), "", None),
+        events: crate::events::Events::off(),
         cluster: Arc::new(ClusterStatus::default),
         clock,
     })

@@ -5,10 +5,13 @@
 //! is being sent gets time to finish, state is written. Decisions are made in the parts; here is only their order.
 
 pub mod demo;
+mod descriptors;
 mod external_url;
 mod maintenance;
+mod receiver_test;
 mod reload;
 mod ring;
+mod supervisor;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -20,25 +23,30 @@ use tokio::{
 
 use crate::{
     alerts::{Alerts, AlertsConfig},
-    api::{self, Handles},
+    api::{self, Handles, ReceiverTests},
     cli::Options,
     clock::{Clock, Correction},
     cluster::{ClusterError, ClusterMetrics, network},
     config::{self, ConfigError, LoadOptions},
+    decisions::{Decisions, Reader},
     dispatch::{Dispatcher, DispatcherParts},
+    events::{Event, EventMetrics, Events},
     metrics::{BuildInfo, Metrics, MetricsOptions},
     nflog::{self, Nflog, NflogConfig, Writer},
     notify::Peer,
     random::Random,
     replica::{AlertKeeper, Outbox},
     ring::{Graces, Ring, RingParts},
-    silence::{self, Silences, SilencesConfig, Surroundings},
-    store::{OpenError, Store},
+    silence::{self, Act, Silences, SilencesConfig, Surroundings},
+    store::{OpenError, Store, WriterMode},
+    ui::{Ui, UiParts},
     web::{self, ReloadFailed, ReloadRequest, Web},
 };
 use external_url::{ExternalUrlError, external_url};
 use maintenance::Maintenance;
+use receiver_test::Tester;
 use reload::{Reloader, Tools};
+use supervisor::Supervisor;
 
 /// The Alertmanager version that this one is a drop-in for, and the own version beside it: clients want a plain
 /// semantic version of Alertmanager (reference/deployers.md 0).
@@ -64,6 +72,8 @@ pub const BUILD: BuildInfo = BuildInfo {
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// Changes that peers have not been sent yet; beyond it comparing states brings them.
 const OUTBOX_MAX: usize = 200_000;
+/// How long outputs of events get at the end.
+const EVENTS_GRACE: Duration = Duration::from_secs(5);
 /// How long requests under way get at the end.
 const WEB_GRACE: Duration = Duration::from_secs(2);
 
@@ -128,6 +138,8 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         tracing::warn!(feature, "experimental feature enabled");
     }
     let mut signals = Signals::new()?;
+    let supervisor = Supervisor::from_environment();
+    let open_files_max = descriptors::raise();
     let metrics = Metrics::new(metrics_options(&options), BUILD, &clock);
     metrics.alerts_per_alert_limit.set(i64::try_from(options.per_alertname_limit).unwrap_or(i64::MAX));
 
@@ -138,6 +150,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     let outbox = if identity.is_some() { Outbox::bounded(OUTBOX_MAX) } else { Outbox::none() };
     let node = identity.as_ref().map_or_else(hostname, |identity| identity.name.clone());
     let (state, graces) = State::open(&options, &node, &outbox, &store, &clock, &random, &metrics)?;
+    let decisions = Decisions::open(options.decisions, &node, store.disk(), &clock, &metrics, WriterMode::Thread);
     let ring = options.cluster.as_ref().map(|cluster| {
         Ring::new(RingParts {
             clock: clock.clone(),
@@ -146,19 +159,24 @@ pub async fn run(options: Options) -> Result<(), StartError> {
             replica: ring::replica(&state),
             outbox,
             graces,
+            decisions: Reader::new(decisions.clone(), &node, None),
             peer_timeout: cluster.peer_timeout,
         })
     });
 
+    let events = recorder(&options, &clock, &metrics, &state, ring.as_ref());
+
     // Configuration.
-    let web = Web::bind(web_options(&options)?).await?;
+    let web = Web::bind(web_options(&options, open_files_max)?).await?;
     let port = web.addresses().first().map_or(9093, std::net::SocketAddr::port);
     let external_url = external_url(options.web.external_url.as_deref(), port)?;
     let load_options = LoadOptions { mode: options.features.parse_mode() };
     tracing::info!(file = %options.config_file.display(), "Loading configuration file");
     let loaded = config::load(&options.config_file, &load_options)?;
-    let tools = Tools::new(&options, &clock, &random, &metrics);
+    let tools = Tools::new(&options, &clock, &random, &metrics, &events);
     let plan = tools.plan(&loaded)?;
+    tools.begin_events(&loaded).await;
+    events.record(|| Event::Startup { version: BUILD.version, build_context: build_context() });
     let inhibitor = Arc::new(ArcSwap::from(Arc::clone(&plan.inhibitor)));
     for entry in state.alerts.snapshot() {
         plan.inhibitor.observe(&entry);
@@ -173,6 +191,8 @@ pub async fn run(options: Options) -> Result<(), StartError> {
             nflog: Arc::clone(&state.nflog),
             silences: Arc::clone(&state.silences),
             peer: ring.as_ref().map_or_else(Peer::alone, Ring::peer),
+            decisions: decisions.clone(),
+            events: events.clone(),
             external_url: external_url.text.as_str().into(),
             start_at: started + options.dispatch_start_delay,
         },
@@ -182,6 +202,9 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         let config = ring::config(cluster, identity, &store)?;
         let effects = (dispatcher.clone(), Arc::clone(&inhibitor));
         let cluster_metrics = ClusterMetrics::new(metrics.registry());
+        if config.tls.is_some() {
+            cluster_metrics.show_tls(metrics.registry());
+        }
         ring.join(config, Arc::new(network::System), own_clock, random.clone(), cluster_metrics, effects).await?;
     }
     let alerts = Arc::clone(&state.alerts);
@@ -204,22 +227,38 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         silences: Arc::clone(&state.silences),
         dispatcher: dispatcher.clone(),
         records: state.keeper.clone(),
+        decisions: Reader::new(decisions.clone(), &node, ring.as_ref().map(Ring::ask_peers)),
+        events: events.clone(),
         cluster: ring::status(ring.as_ref()),
     });
+    let tester = Tester {
+        current: reloader.current(),
+        clock: clock.clone(),
+        random: random.clone(),
+        external_url: external_url.text.as_str().into(),
+    };
+    api.offer_receiver_tests(ReceiverTests { open: options.web.enable_receiver_test, run: tester.into_handle() });
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(web.serve(api, reload_requests, stopped, WEB_GRACE));
+    let ui =
+        Ui::new(UiParts { api: Arc::clone(&api), random: random.clone(), external_url: external_url.text.clone(), flags: options.flags.clone() });
+    let server = tokio::spawn(web.serve(api, ui, reload_requests, stopped, WEB_GRACE));
+    supervisor.ready("Serving");
 
     loop {
         tokio::select! {
             request = wanted.recv() => if let Some(request) = request {
+                supervisor.reloading();
                 let outcome = reloader.reload().await;
+                supervisor.ready(serving(outcome.is_ok()));
                 // The client may have gone away meanwhile.
                 let _ = request.send(outcome.map_err(|error| ReloadFailed(error.to_string())));
             },
             signal = signals.next() => match signal {
                 Signal::Reload => {
+                    supervisor.reloading();
                     // Errors are logged where they happen; nobody waits for an answer.
-                    let _ = reloader.reload().await;
+                    let outcome = reloader.reload().await;
+                    supervisor.ready(serving(outcome.is_ok()));
                 }
                 Signal::End => break,
             }
@@ -227,6 +266,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     }
 
     tracing::info!("Received SIGTERM, exiting gracefully...");
+    supervisor.stopping();
     let _ = stop.send(true);
     if let Err(error) = server.await {
         tracing::error!(err = %error, "the web server did not end cleanly");
@@ -236,6 +276,9 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         ring.leave().await;
     }
     maintenance.finish(&state).await;
+    decisions.close().await;
+    events.record(|| Event::Shutdown);
+    events.close(EVENTS_GRACE).await;
     if let Err(error) = store.close().await {
         tracing::error!(err = %error, "the store could not be closed cleanly; what was acknowledged is on disk");
     }
@@ -243,7 +286,43 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     Ok(())
 }
 
-fn web_options(options: &Options) -> Result<web::WebOptions, ExternalUrlError> {
+/// What the service manager shows after a reload.
+fn serving(is_reloaded: bool) -> &'static str {
+    if is_reloaded {
+        "Serving"
+    } else {
+        "Serving with the old configuration: the new one could not be loaded, see the log"
+    }
+}
+
+/// The event recorder, if its feature is on, and who tells it of silences.
+fn recorder(options: &Options, clock: &Clock, metrics: &Metrics, state: &State, ring: Option<&Ring>) -> Events {
+    if !options.features.event_recorder {
+        return Events::off();
+    }
+    let events = Events::start(&hostname(), clock, EventMetrics::new(metrics.registry()));
+    if let Some(ring) = ring.cloned() {
+        let position = move || ring.view().map_or(0, |view| u32::try_from(view.position()).unwrap_or(u32::MAX));
+        events.set_position(Arc::new(position));
+    }
+    let told = events.clone();
+    state.silences.set_watcher(Box::new(move |act, silence| {
+        told.record(|| match act {
+            Act::Created => Event::SilenceCreated(silence.clone()),
+            Act::Updated => Event::SilenceUpdated(silence.clone()),
+        });
+    }));
+    events
+}
+
+fn build_context() -> String {
+    format!(
+        "(go={}, platform={}/{}, user={}, date={}, tags={})",
+        BUILD.go_version, BUILD.goos, BUILD.goarch, BUILD.build_user, BUILD.build_date, BUILD.tags
+    )
+}
+
+fn web_options(options: &Options, open_files_max: Option<u64>) -> Result<web::WebOptions, ExternalUrlError> {
     let given = &options.web;
     // The prefix does not depend on the port, which is known only when the sockets are open.
     let route_prefix = external_url(given.external_url.as_deref(), 0)?.route_prefix(given.route_prefix.as_deref());
@@ -254,6 +333,7 @@ fn web_options(options: &Options) -> Result<web::WebOptions, ExternalUrlError> {
         route_prefix,
         get_concurrency: given.get_concurrency,
         timeout: Some(given.timeout).filter(|timeout| !timeout.is_zero()),
+        open_files_max,
     })
 }
 
@@ -330,12 +410,15 @@ fn hostname() -> String {
 
 fn refresh_before_scrapes(metrics: &Arc<Metrics>, state: &State, dispatcher: &Dispatcher, clock: &Clock) {
     let (silences, dispatcher, clock) = (Arc::clone(&state.silences), dispatcher.clone(), clock.clone());
+    let runtime = tokio::runtime::Handle::current().metrics();
     metrics.before_scrape(move |metrics| {
         let counts = silences.counts(clock.now());
         for (name, count) in [("active", counts.active), ("pending", counts.pending), ("expired", counts.expired)] {
             metrics.silences.with_label_values(&[name]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         dispatcher.count_alerts();
+        let tasks = runtime.num_alive_tasks();
+        metrics.runtime_tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
     });
 }
 

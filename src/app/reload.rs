@@ -11,8 +11,10 @@ use crate::{
     alerts::Alerts,
     cli::Options,
     clock::Clock,
-    config::{self, Config, ConfigError, LoadOptions, Loaded, Receiver, Route},
+    config::{self, ConfigError, LoadOptions, Loaded, Receiver, Route},
     dispatch::{Dispatcher, Plan},
+    events::Events,
+    httpconf::ClientOptions,
     inhibit::Inhibitor,
     metrics::Metrics,
     notify::{
@@ -45,28 +47,54 @@ pub enum ReloadError {
 pub(super) struct Tools {
     path: PathBuf,
     retention: std::time::Duration,
-    event_recorder: bool,
+    events: Events,
     clock: Clock,
     random: Random,
     metrics: Arc<Metrics>,
 }
 
 impl Tools {
-    pub fn new(options: &Options, clock: &Clock, random: &Random, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(
+        options: &Options,
+        clock: &Clock,
+        random: &Random,
+        metrics: &Arc<Metrics>,
+        events: &Events,
+    ) -> Self {
         Tools {
             path: options.config_file.clone(),
             retention: options.retention,
-            event_recorder: options.features.event_recorder,
+            events: events.clone(),
             clock: clock.clone(),
             random: random.clone(),
             metrics: Arc::clone(metrics),
         }
     }
 
+    /// The outputs of events at the start.
+    pub async fn begin_events(&self, loaded: &Loaded) {
+        self.events.begin(loaded.config.event_recorder.as_ref(), &self.client_options()).await;
+    }
+
+    /// The outputs of events from now on. What cannot be used does not fail a reload.
+    async fn apply_events(&self, loaded: &Loaded) {
+        let applied = self.events.apply(loaded.config.event_recorder.as_ref(), &self.client_options()).await;
+        if let Err(error) = applied {
+            tracing::error!(component = "eventrecorder", err = %error, "the outputs of events stay as they were");
+        }
+    }
+
+    fn client_options(&self) -> ClientOptions {
+        receivers::client_options(BUILD.version, &self.clock, &self.random, &self.metrics)
+    }
+
     /// Builds templates, receivers in use and inhibition rules, and logs what is odd.
     pub fn plan(&self, loaded: &Loaded) -> Result<Plan, ApplyError> {
         let config = &loaded.config;
-        self.tell_what_does_not_work(config);
+        if config.tracing.is_some() {
+            // A section that is read and checked, but whose work is not built: said at each load.
+            tracing::error!(component = "tracing", "tracing is not supported by this version: no spans are exported");
+        }
         let templates = Arc::new(Templates::load(&config.templates)?.with_clock(self.clock.clone()));
         let context = BuildContext::new(
             Arc::clone(&templates),
@@ -91,20 +119,6 @@ impl Tools {
         self.warn_of_intervals(&config.route);
         self.note_success(loaded);
         Ok(Plan::new(config, inhibitor, templates, integrations))
-    }
-
-    /// Sections that are read and checked, but whose work is not built yet: said at each load.
-    fn tell_what_does_not_work(&self, config: &Config) {
-        if config.tracing.is_some() {
-            tracing::error!(component = "tracing", "tracing is not supported by this version: no spans are exported");
-        }
-        // Without the feature flag the reference reads the section and does nothing with it either.
-        if self.event_recorder && config.event_recorder.is_some() {
-            tracing::error!(
-                component = "eventrecorder",
-                "the event recorder is not supported by this version: no events are recorded"
-            );
-        }
     }
 
     fn warn_of_intervals(&self, route: &Route) {
@@ -195,6 +209,9 @@ impl Reloader {
         let file = self.tools.path.display().to_string();
         tracing::info!(component = "configuration", file, "Loading configuration file");
         let outcome = self.replace();
+        if outcome.is_ok() {
+            self.tools.apply_events(&self.current.load_full()).await;
+        }
         match &outcome {
             Ok(()) => tracing::info!(component = "configuration", file, "Completed loading of configuration file"),
             Err(error) => {

@@ -49,6 +49,13 @@ pub(super) const FLAGS: &[Flag] = &[
         "0s",
         "Time from the start of the process before which nothing is notified; best the senders' resend delay.",
     ),
+    flag(
+        "decisions.max-size",
+        Text,
+        "64MB",
+        "Size of the decision log on disk: what was told to whom, or not, and why. 0: none.",
+    ),
+    flag("decisions.max-age", Duration, "120h", "How long decisions are kept. 0: none."),
     flag("web.systemd-socket", Bool("no-web.systemd-socket"), "", "Take listening sockets from systemd (Linux only)."),
     flag("web.listen-address", Repeated, ":9093", "Address to serve on, host:port. May be repeated."),
     flag("web.config.file", Text, "", "File that enables TLS, authentication, headers."),
@@ -66,6 +73,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "Limit of GET requests under way; 0 or less: the number of CPUs, at least 8.",
     ),
     flag("web.timeout", Duration, "0", "Limit of the time for one request; 0 or less: none."),
+    flag(
+        "web.enable-receiver-test",
+        Bool("no-web.enable-receiver-test"),
+        "",
+        "Let everybody who reaches the API send test notifications; without it only users of basic_auth_users may.",
+    ),
     flag("web.ui-path", Text, "", "Accepted for distributions that pass it; without effect."),
     flag(
         "auto-gomemlimit.ratio",

@@ -14,7 +14,10 @@ use clap::{Arg, ArgAction, ArgMatches, error::ErrorKind};
 use flags::{FLAGS, Flag, Kind};
 pub use host_port::{HostPort, HostPortError};
 
-use crate::alert::{matcher::ParseMode, text::parse_flag_duration};
+use crate::{
+    alert::{matcher::ParseMode, text::parse_flag_duration},
+    decisions::DecisionsConfig,
+};
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -47,10 +50,13 @@ pub struct Options {
     pub per_alertname_limit: usize,
     pub dispatch_maintenance_interval: Duration,
     pub dispatch_start_delay: Duration,
+    pub decisions: DecisionsConfig,
     pub web: WebOptions,
     /// `None`: `--cluster.listen-address=` is empty, and every other cluster flag without effect.
     pub cluster: Option<ClusterOptions>,
     pub features: Features,
+    /// Every flag with its value, in the order of `--help`.
+    pub flags: Vec<ShownFlag>,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
 }
@@ -59,6 +65,8 @@ pub struct Options {
 pub struct WebOptions {
     pub listen_addresses: Vec<String>,
     pub systemd_socket: bool,
+    /// Test notifications without a login.
+    pub enable_receiver_test: bool,
     pub config_file: Option<PathBuf>,
     pub external_url: Option<String>,
     pub route_prefix: Option<String>,
@@ -179,7 +187,7 @@ pub fn parse(args: impl IntoIterator<Item = String>, version: &str) -> Result<Co
 }
 
 /// An argument `@path` stands for the lines of that file.
-fn expand_files(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, CliError> {
+pub(crate) fn expand_files(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, CliError> {
     let mut expanded = Vec::new();
     let mut literal = false;
     for arg in args {
@@ -217,7 +225,7 @@ fn command() -> clap::Command {
 }
 
 /// The reference's text for what the library found wrong.
-fn in_peers_words(error: &clap::Error) -> CliError {
+pub(crate) fn in_peers_words(error: &clap::Error) -> CliError {
     use clap::error::{ContextKind, ContextValue};
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
@@ -239,6 +247,31 @@ fn in_peers_words(error: &clap::Error) -> CliError {
         _ => error.kind().to_string(),
     };
     CliError(message)
+}
+
+/// A flag as it was given, or its default.
+#[derive(Clone, Debug)]
+pub struct ShownFlag {
+    pub name: &'static str,
+    pub value: String,
+    pub is_default: bool,
+}
+
+/// A smaller record of decisions would be of no use.
+const DECISIONS_BYTES_MIN: u64 = 1 << 20;
+
+/// `64MB`, `64MiB` (the same: units are powers of 1024) or a plain number.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..)? {
+        "" | "B" => 0,
+        "KB" | "KiB" => 10,
+        "MB" | "MiB" => 20,
+        "GB" | "GiB" => 30,
+        "TB" | "TiB" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Typed look-ups; what is missing has the default of the table.
@@ -265,6 +298,20 @@ impl Values<'_> {
         }
     }
 
+    fn shown(&self) -> Vec<ShownFlag> {
+        let value = |flag: &Flag| match flag.kind {
+            Kind::Bool(_) => self.bool(flag.name).to_string(),
+            Kind::Repeated => self.list(flag.name).join(", "),
+            _ => self.text(flag.name),
+        };
+        let shown = |flag: &Flag| {
+            let value = value(flag);
+            let default = if matches!(flag.kind, Kind::Bool(_)) { "false" } else { flag.default };
+            ShownFlag { name: flag.name, is_default: value == default, value }
+        };
+        FLAGS.iter().map(shown).collect()
+    }
+
     fn bool(&self, name: &str) -> bool {
         self.0.get_flag(name)
     }
@@ -283,6 +330,17 @@ impl Values<'_> {
             return Err(CliError(format!("--{name} must be greater than 0")));
         }
         Ok(duration)
+    }
+
+    /// A number of bytes, with a unit or without; 0, or at least `min`.
+    fn bytes(&self, name: &str, min: u64) -> Result<u64, CliError> {
+        let text = self.text(name);
+        let bytes = parse_bytes(&text)
+            .ok_or_else(|| CliError(format!("--{name}: {text:?} is no size like 64MB or 1000000")))?;
+        if bytes > 0 && bytes < min {
+            return Err(CliError(format!("--{name} must be 0 or at least {}MB", min >> 20)));
+        }
+        Ok(bytes)
     }
 
     /// Negative means none, like 0. Written as an integer; a float is cut, as the reference does.
@@ -322,9 +380,14 @@ impl Options {
             per_alertname_limit: values.limit("alerts.per-alertname-limit")?,
             dispatch_maintenance_interval: values.positive("dispatch.maintenance-interval")?,
             dispatch_start_delay: values.duration("dispatch.start-delay")?,
+            decisions: DecisionsConfig {
+                bytes_max: values.bytes("decisions.max-size", DECISIONS_BYTES_MIN)?,
+                age_max: values.duration("decisions.max-age")?,
+            },
             web: WebOptions {
                 listen_addresses: values.list("web.listen-address"),
                 systemd_socket: values.bool("web.systemd-socket"),
+                enable_receiver_test: values.bool("web.enable-receiver-test"),
                 config_file: values.optional("web.config.file").map(PathBuf::from),
                 external_url: values.optional("web.external-url"),
                 route_prefix: values.optional("web.route-prefix"),
@@ -333,6 +396,7 @@ impl Options {
             },
             cluster: ClusterOptions::from_matches(values)?,
             features,
+            flags: values.shown(),
             log_level: match values.text("log.level").to_ascii_lowercase().as_str() {
                 "debug" => LogLevel::Debug,
                 "info" => LogLevel::Info,

@@ -1,8 +1,12 @@
 //! The only place that uses bincode: everything of ours on the wire but the outermost bytes.
 //!
-//! Reading is always limited, and bytes after a message are left alone: a later version may append fields.
+//! Reading is always limited. A later version may append fields to a message: bytes after it are left alone, and what is
+//! missing at its end ([`decode_any`]) reads as zero, false, nothing.
 
-use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::{
+    config::{Configuration, Limit, LittleEndian, Varint},
+    error::DecodeError,
+};
 use bytes::{Buf, BufMut, Bytes};
 use foca::{Codec, Header, Member};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -11,6 +15,8 @@ use super::identity::Identity;
 
 /// The largest message. A frame of records stays far below.
 pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Fields that a message of an earlier version may lack.
+const LACKING_MAX: usize = 16;
 /// Header or member of a membership packet.
 const PACKET_PART_BYTES_MAX: usize = 1400;
 
@@ -30,6 +36,15 @@ pub(crate) fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
     match bincode::serde::decode_from_slice(bytes, config::<MESSAGE_BYTES_MAX>()) {
         Ok((message, _)) => Ok(message),
+        Err(error) => Err(CodecError(error.to_string())),
+    }
+}
+
+/// As [`decode`], also of a message to which fields were appended since.
+pub(super) fn decode_any<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
+    match bincode::serde::decode_from_slice(bytes, config::<MESSAGE_BYTES_MAX>()) {
+        Ok((message, _)) => Ok(message),
+        Err(DecodeError::UnexpectedEnd { .. }) => decode(&[bytes, &[0; LACKING_MAX]].concat()),
         Err(error) => Err(CodecError(error.to_string())),
     }
 }
@@ -88,6 +103,21 @@ impl SwimCodec {
 
     pub fn header(bytes: &[u8]) -> Result<Header<Identity>, CodecError> {
         Self::read(bytes)
+    }
+
+    /// A packet with no news in it.
+    pub fn bare(header: &Header<Identity>) -> Option<Vec<u8>> {
+        let mut packet = Vec::with_capacity(128);
+        Self::write(header, &mut packet).ok()?;
+        packet.extend_from_slice(&[0, 0]);
+        Some(packet)
+    }
+
+    /// The header of a packet with no news in it.
+    pub fn bare_header(packet: &[u8]) -> Option<Header<Identity>> {
+        let mut rest = packet;
+        let header = Self::read(&mut rest).ok()?;
+        matches!(rest, [] | [0, 0]).then_some(header)
     }
 }
 

@@ -5,6 +5,8 @@
 //!   not declared down but suspected on.
 //! - Timers are kept in order, and moved when this node was late itself.
 //! - Packets go ten times, gossip at once.
+//! - Where there is nothing to do nothing is done: no gossip timer while nothing is queued, no second half of a probe
+//!   that was answered, and no probe of a member whose own probe has just arrived.
 //! - The table of members has a limit.
 
 use std::{
@@ -15,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use foca::{BroadcastHandler, Config, Foca, Invalidates, Message, Notification, PeriodicParams, State, Timer};
+use foca::{BroadcastHandler, Config, Foca, Header, Invalidates, Message, Notification, PeriodicParams, State, Timer};
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 
@@ -84,6 +86,13 @@ pub(super) struct Core {
     suspect_for: Duration,
     /// Members that were found alive over TCP: (incarnation when suspected).
     vouched: BTreeMap<Arc<str>, (Identity, u16)>,
+    /// Whose datagrams have arrived here, when last.
+    heard: BTreeMap<Arc<str>, (Identity, u16, Instant)>,
+    /// Who was heard within this time need not be probed.
+    fresh: Duration,
+    /// The timer of gossip, while there is nothing to gossip.
+    parked: Option<Timer<Identity>>,
+    gossip_interval: Duration,
     /// Malformed packets so far.
     pub rejected: u64,
 }
@@ -96,6 +105,8 @@ struct Runtime {
     out: Vec<Out>,
     /// The probe under way.
     probe: Option<(Identity, u8, Instant)>,
+    /// A probe that has not been sent yet: perhaps it need not be.
+    planned: Option<(Identity, u8, Bytes)>,
 }
 
 /// Deltas by gossip: each is taken once, and passed on.
@@ -163,7 +174,8 @@ impl foca::Runtime<Identity> for &mut Runtime {
         if let Ok(header) = SwimCodec::header(data)
             && let Message::Ping(number) = header.message
         {
-            self.probe = Some((to.clone(), number, self.now));
+            self.planned = Some((to, number, Bytes::copy_from_slice(data)));
+            return;
         }
         self.out.push(Out::Send { to, packet: Bytes::copy_from_slice(data) });
     }
@@ -208,10 +220,21 @@ impl Core {
                 SwimCodec,
                 inbox.clone(),
             ),
-            runtime: Runtime { now, timers: BTreeMap::new(), timers_made: 0, out: Vec::new(), probe: None },
+            runtime: Runtime {
+                now,
+                timers: BTreeMap::new(),
+                timers_made: 0,
+                out: Vec::new(),
+                probe: None,
+                planned: None,
+            },
             inbox,
             suspect_for: config.suspect_for,
             vouched: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            fresh: config.probe_period.mul_f64(1.9),
+            parked: None,
+            gossip_interval: config.gossip_interval,
             rejected: 0,
         }
     }
@@ -234,8 +257,8 @@ impl Core {
         self.inbox.with(|state| f(&mut state.received))
     }
 
-    /// A packet of foca's from the network. Tells who it says it is from.
-    pub fn packet(&mut self, packet: &[u8], now: Instant) -> Option<Identity> {
+    /// A packet of foca's from the network, `direct` if it came as a datagram. Tells who it says it is from.
+    pub fn packet(&mut self, packet: &[u8], direct: bool, now: Instant) -> Option<Identity> {
         self.runtime.now = now;
         let Ok(header) = SwimCodec::header(packet) else {
             self.rejected += 1;
@@ -246,6 +269,7 @@ impl Core {
             self.rejected += 1;
             return None;
         }
+        let mut is_answer = false;
         if let Message::Ack(number) = header.message
             && let Some((probed, expected, at)) = &self.runtime.probe
             && (probed, *expected) == (&header.src, number)
@@ -253,11 +277,66 @@ impl Core {
             let took = now.saturating_duration_since(*at);
             self.runtime.out.push(Out::RoundTrip { name: Arc::clone(&header.src.name), took });
             self.runtime.probe = None;
+            is_answer = true;
+        }
+        if direct && header.dst == *self.foca.identity() {
+            self.heard.insert(Arc::clone(&header.src.name), (header.src.clone(), header.src_incarnation, now));
         }
         if self.foca.handle_data(packet, &mut self.runtime).is_err() {
             self.rejected += 1;
         }
+        if is_answer {
+            self.end_probe();
+        }
+        self.settle_plans();
         Some(header.src)
+    }
+
+    /// The second half of a probe finds that it was answered; better now than by a timer of its own.
+    fn end_probe(&mut self) {
+        let is_second_half = |timer: &Timer<Identity>| matches!(timer, Timer::SendIndirectProbe { .. });
+        let found = self.runtime.timers.iter().find(|(_, timer)| is_second_half(timer)).map(|(at, _)| *at);
+        if let Some(timer) = found.and_then(|at| self.runtime.timers.remove(&at)) {
+            let _ = self.foca.handle_timer(timer, &mut self.runtime);
+        }
+    }
+
+    /// A probe that was planned is sent, unless its answer is known: who has just been heard is alive. Its own probes
+    /// see to it that it hears of us.
+    fn settle_plans(&mut self) {
+        while let Some((to, number, packet)) = self.runtime.planned.take() {
+            let now = self.runtime.now;
+            let fresh = self.heard.get(&to.name).filter(|(identity, _, at)| {
+                *identity == to && now.saturating_duration_since(*at) < self.fresh
+            });
+            let answer = fresh.and_then(|(src, src_incarnation, _)| {
+                let (src, dst) = (src.clone(), self.foca.identity().clone());
+                SwimCodec::bare(&Header { src, src_incarnation: *src_incarnation, dst, message: Message::Ack(number) })
+            });
+            match answer {
+                Some(answer) if self.foca.handle_data(&answer, &mut self.runtime).is_ok() => self.end_probe(),
+                _ => {
+                    self.runtime.probe = Some((to.clone(), number, now));
+                    self.runtime.out.push(Out::Send { to, packet });
+                }
+            }
+        }
+        self.unpark();
+    }
+
+    /// There is something to gossip again.
+    fn unpark(&mut self) {
+        if self.parked.is_some()
+            && self.is_gossip_queued()
+            && let Some(timer) = self.parked.take()
+        {
+            let after = self.gossip_interval;
+            foca::Runtime::submit_after(&mut &mut self.runtime, timer, after);
+        }
+    }
+
+    fn is_gossip_queued(&self) -> bool {
+        self.foca.updates_backlog() > 0 || self.foca.custom_broadcast_backlog() > 0
     }
 
     pub fn next_timer(&self) -> Option<Instant> {
@@ -274,6 +353,7 @@ impl Core {
             let timer = entry.remove();
             self.fire(timer);
         }
+        self.settle_plans();
     }
 
     fn fire(&mut self, timer: Timer<Identity>) {
@@ -288,6 +368,10 @@ impl Core {
                 foca::Runtime::submit_after(&mut &mut self.runtime, timer, after);
                 return;
             }
+        }
+        if matches!(timer, Timer::PeriodicGossip(_)) && !self.is_gossip_queued() {
+            self.parked = Some(timer);
+            return;
         }
         // Timers of an earlier connection are refused; nothing else can go wrong that foca does not mend itself.
         let _ = self.foca.handle_timer(timer, &mut self.runtime);
@@ -316,7 +400,22 @@ impl Core {
                     self.fire(timer);
                 }
             }
+            (Verdict::Gone, None) => self.bury(identity),
             _ => {}
+        }
+        self.settle_plans();
+    }
+
+    /// A member that nobody suspected yet has no process any more: suspected and declared down at one go.
+    fn bury(&mut self, identity: &Identity) {
+        let member = self.foca.iter_members().find(|member| member.id() == identity);
+        let Some(incarnation) = member.map(foca::Member::incarnation) else { return };
+        let suspect = foca::Member::new(identity.clone(), incarnation, State::Suspect);
+        let _ = self.foca.apply_many(std::iter::once(suspect), true, &mut self.runtime);
+        let is_this = |timer: &Timer<Identity>| matches!(timer, Timer::ChangeSuspectToDown { member_id, .. } if member_id == identity);
+        let found = self.runtime.timers.iter().find(|(_, timer)| is_this(timer)).map(|(at, _)| *at);
+        if let Some(timer) = found.and_then(|at| self.runtime.timers.remove(&at)) {
+            self.fire(timer);
         }
     }
 
@@ -334,7 +433,9 @@ impl Core {
     /// Queues a delta for gossip. Too large ones are not taken: they would wait for ever.
     pub fn broadcast(&mut self, delta: &Delta) -> bool {
         let data = encode(delta);
-        data.len() <= GOSSIP_BYTES_MAX && self.foca.add_broadcast(&data).unwrap_or(false)
+        let taken = data.len() <= GOSSIP_BYTES_MAX && self.foca.add_broadcast(&data).unwrap_or(false);
+        self.unpark();
+        taken
     }
 
     /// Sends what is queued now.
@@ -342,6 +443,7 @@ impl Core {
         self.runtime.now = now;
         // Fails only where a packet cannot be written, for want of room in it.
         let _ = self.foca.gossip(&mut self.runtime);
+        self.settle_plans();
     }
 
     /// Takes in what a peer said over TCP of itself and of others.
@@ -350,6 +452,7 @@ impl Core {
         let room = MEMBERS_MAX.saturating_sub(self.foca.iter_membership_state().len());
         let members = members.into_iter().take(room.max(1)).map(WireMember::into_foca);
         let _ = self.foca.apply_many(members, true, &mut self.runtime);
+        self.settle_plans();
     }
 
     /// All members, dead ones included, this node not.
@@ -381,5 +484,6 @@ impl Core {
     pub fn part(&mut self, identity: Identity, now: Instant) {
         self.runtime.now = now;
         let _ = self.foca.apply_many(std::iter::once(foca::Member::down(identity)), false, &mut self.runtime);
+        self.settle_plans();
     }
 }

@@ -232,8 +232,11 @@ impl Received {
 
 impl Window {
     fn advance(&mut self) {
-        while self.beyond.remove(&(self.upto.saturating_add(1))) {
-            self.upto += 1;
+        // The highest number of all has none after it: a peer may say anything.
+        while let Some(next) = self.upto.checked_add(1)
+            && self.beyond.remove(&next)
+        {
+            self.upto = next;
         }
         let upto = self.upto;
         if self.beyond.first().is_some_and(|first| *first <= upto) {
@@ -287,6 +290,16 @@ mod tests {
         let log = log_of(LOG_DELTAS_MAX as u64 + 50, Instant::now());
         assert_eq!(log.pending.len(), LOG_DELTAS_MAX);
         assert_eq!(log.by_key.len(), LOG_DELTAS_MAX);
+    }
+
+    #[test]
+    fn the_highest_number_of_all_is_a_number() {
+        let mut received = Received::default();
+        assert!(received.insert(1, u64::MAX));
+        received.raise(1, u64::MAX - 1);
+        received.raise(1, u64::MAX);
+        assert!(!received.insert(1, u64::MAX));
+        assert_eq!(received.ack(1, "a").upto, u64::MAX);
     }
 
     proptest! {

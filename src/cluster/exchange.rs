@@ -9,7 +9,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{task::AbortHandle, time::timeout};
 
 use super::{
     Kind, Merge,
@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Records merged before others have their turn.
 const MERGE_STEP: usize = 64;
 
-/// Calls `to` and exchanges; the one task hears how it went.
-pub(super) fn start(env: &Arc<Env>, to: SocketAddr) {
+/// Calls `to` and exchanges; the one task hears how it went, unless it ends the attempt itself.
+pub(super) fn start(env: &Arc<Env>, to: SocketAddr) -> AbortHandle {
     let env = Arc::clone(env);
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let started = env.clock.monotonic();
         match timeout(PATIENCE, call(&env, to)).await.unwrap_or(Err(GreetError::Timeout)) {
             Ok((peer, newest, changed)) => {
@@ -43,6 +43,7 @@ pub(super) fn start(env: &Arc<Env>, to: SocketAddr) {
             Err(error) => env.tell(Event::ExchangeFailed { to, error }).await,
         }
     });
+    task.abort_handle()
 }
 
 async fn call(env: &Arc<Env>, to: SocketAddr) -> Result<(Hello, u64, usize), GreetError> {
@@ -131,7 +132,6 @@ async fn receive(env: &Env, frames: &mut Frames, peer: &Hello) -> Result<usize, 
         let records = match frames.reader.read().await? {
             Message::Records(records) => records,
             Message::Done => return Ok(changed),
-            Message::Unknown(_) => continue,
             _ => return Err(GreetError::Malformed),
         };
         env.metrics.messages_received_total.with_label_values(&[FULL_STATE]).inc();

@@ -28,7 +28,8 @@ use super::{
     seal::Seal,
     tls::ClusterTls,
     wire::{
-        ClusterId, FLAG_SEALED, Hello, MAGIC, Message, Purpose, Refused, VERSION_MAX, VERSION_MIN, Wall, WireMember,
+        ClusterId, FLAG_SEALED, Hello, MAGIC, Message, Phase, Purpose, Refused, VERSION_MAX, VERSION_MIN, Wall,
+        WireMember,
     },
 };
 use crate::{clock::Clock, random::Random};
@@ -36,6 +37,9 @@ use crate::{clock::Clock, random::Random};
 const PREFACE_BYTES: usize = 29;
 /// Who connects has so long for preface and greeting.
 const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that is not there by then is tried anew: whatever the kernel's patience with lost packets, the next
+/// first packet must not wait for it.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long the present owner of a name is asked whether it is alive.
 const NAME_PATIENCE: Duration = Duration::from_secs(1);
 const READ_STEP_BYTES: usize = 64 << 10;
@@ -65,6 +69,7 @@ pub(super) struct Shared {
     pub members: Vec<WireMember>,
     /// Number of the newest own delta.
     pub newest: u64,
+    pub phase: Phase,
     /// Live members by name: where, and which process, if known.
     pub names: BTreeMap<Arc<str>, (SocketAddr, Option<u64>)>,
     /// Neither refused nor leaving.
@@ -168,12 +173,22 @@ pub(super) struct FrameReader {
     io: ReadHalf<Box<dyn Stream>>,
     bind: Binding,
     env: Arc<Env>,
+    is_talk: bool,
 }
 
 pub(super) struct FrameWriter {
     io: WriteHalf<Box<dyn Stream>>,
     bind: Binding,
     env: Arc<Env>,
+    is_talk: bool,
+}
+
+impl Frames {
+    /// From now on this is a stream for talk: its messages are what packets are elsewhere.
+    pub fn for_talk(mut self) -> Self {
+        (self.reader.is_talk, self.writer.is_talk) = (true, true);
+        self
+    }
 }
 
 /// Both prefaces, direction, place: what a sealed frame is bound to.
@@ -199,8 +214,21 @@ impl Binding {
 }
 
 impl FrameReader {
-    /// The next message; waits for ever for its first byte, and no longer than the limit for the rest.
+    /// The next message of a kind that is known; waits for ever for its first byte, and no longer than the limit for
+    /// the rest.
     pub async fn read(&mut self) -> Result<Message, GreetError> {
+        let mut read = self.read_message().await;
+        while matches!(read, Ok(Message::Unknown(_))) {
+            read = self.read_message().await;
+        }
+        let is_end = |error: &GreetError| matches!(error, GreetError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof);
+        if read.as_ref().is_err_and(|error| !is_end(error)) {
+            self.env.metrics.tls.read_errors_total.inc();
+        }
+        read
+    }
+
+    async fn read_message(&mut self) -> Result<Message, GreetError> {
         let mut length = [0u8; 4];
         self.io.read_exact(&mut length).await?;
         let length = u32::from_le_bytes(length) as usize;
@@ -210,6 +238,9 @@ impl FrameReader {
         let body = timeout(self.env.tcp_timeout.max(GREETING_PATIENCE), self.read_body(length));
         let body = body.await.map_err(|_| GreetError::Timeout)??;
         self.env.metrics.stream_received_bytes_total.inc_by(length as u64 + 4);
+        if self.is_talk {
+            self.env.metrics.tls.packet_bytes_received_total.inc_by(length as u64);
+        }
         let body = if self.env.seal.is_on() {
             match self.env.seal.open(self.bind.next(), &body) {
                 Some(body) => body,
@@ -249,11 +280,19 @@ impl FrameWriter {
         frame.extend_from_slice(&length.to_le_bytes());
         frame.extend_from_slice(&body);
         self.env.metrics.stream_sent_bytes_total.inc_by(frame.len() as u64);
+        if self.is_talk {
+            self.env.metrics.tls.packet_bytes_sent_total.inc_by(body.len() as u64);
+        }
         let written = timeout(self.env.tcp_timeout, async {
             self.io.write_all(&frame).await?;
             self.io.flush().await
         });
-        Ok(written.await.map_err(|_| GreetError::Timeout)??)
+        let written = written.await.map_err(|_| GreetError::Timeout).and_then(|written| Ok(written?));
+        if written.is_err() {
+            let connection = if self.is_talk { "packet" } else { "stream" };
+            self.env.metrics.tls.write_errors_total.with_label_values(&[connection]).inc();
+        }
+        written
     }
 }
 
@@ -290,6 +329,7 @@ impl Env {
             kinds: self.state.kinds(),
             newest: shared.newest,
             members: shared.members.clone(),
+            phase: shared.phase,
         }
     }
 
@@ -330,8 +370,18 @@ impl Env {
         let (client, server) = if is_client { (&own, &theirs) } else { (&theirs, &own) };
         let (read, write) = split(stream);
         Ok(Frames {
-            reader: FrameReader { io: read, bind: Binding::new(client, server, !is_client), env: Arc::clone(self) },
-            writer: FrameWriter { io: write, bind: Binding::new(client, server, is_client), env: Arc::clone(self) },
+            reader: FrameReader {
+                io: read,
+                bind: Binding::new(client, server, !is_client),
+                env: Arc::clone(self),
+                is_talk: false,
+            },
+            writer: FrameWriter {
+                io: write,
+                bind: Binding::new(client, server, is_client),
+                env: Arc::clone(self),
+                is_talk: false,
+            },
         })
     }
 
@@ -343,9 +393,13 @@ impl Env {
         patience: Duration,
     ) -> Result<(Frames, Greeting), GreetError> {
         let greeting = async {
-            let stream = self.network.connect(to).await?;
+            let connected = timeout(CONNECT_PATIENCE, self.network.connect(to)).await;
+            let stream = connected.map_err(|_| GreetError::Timeout)??;
             let stream = match &self.tls {
-                Some(tls) => tls.connect(stream, to).await?,
+                Some(tls) => {
+                    self.metrics.tls.stream_connections_sent_total.inc();
+                    tls.connect(stream, to).await?
+                }
                 None => stream,
             };
             let mut frames = self.frames(stream, true).await?;
@@ -391,7 +445,10 @@ impl Env {
     pub async fn welcome(self: &Arc<Self>, stream: Box<dyn Stream>) -> Result<(Frames, Hello), GreetError> {
         let greeting = async {
             let stream = match &self.tls {
-                Some(tls) => tls.accept(stream).await?,
+                Some(tls) => {
+                    self.metrics.tls.stream_connections_received_total.inc();
+                    tls.accept(stream).await?
+                }
                 None => stream,
             };
             let mut frames = self.frames(stream, false).await?;

@@ -47,7 +47,7 @@ async fn talk(
     mut queue: mpsc::Receiver<Bytes>,
     reply: mpsc::Sender<Bytes>,
 ) -> Result<(), GreetError> {
-    let Frames { mut reader, mut writer } = frames;
+    let Frames { mut reader, mut writer } = frames.for_talk();
     let from = From { name: Arc::clone(&hello.identity.name), instance: hello.instance };
     let say = async {
         // Queue closed, or idle.
@@ -91,7 +91,7 @@ pub(super) async fn serve(env: Arc<Env>, mut listener: Box<dyn Listener>) {
                     let _ = talk_back(&env, frames, &hello, queue, reply).await;
                 }
                 Purpose::Exchange => exchange::answer(&env, frames, hello).await,
-                Purpose::Probe => {}
+                Purpose::Probe | Purpose::Unknown => {}
             }
         });
     }
@@ -105,7 +105,7 @@ async fn talk_back(
     mut queue: mpsc::Receiver<Bytes>,
     reply: mpsc::Sender<Bytes>,
 ) -> Result<(), GreetError> {
-    let Frames { mut reader, mut writer } = frames;
+    let Frames { mut reader, mut writer } = frames.for_talk();
     let from = From { name: Arc::clone(&hello.identity.name), instance: hello.instance };
     let say = async {
         while let Some(message) = queue.recv().await {

@@ -60,11 +60,46 @@ pub struct ClusterMetrics {
     pub peer_lag: IntGaugeVec,
     pub peer_clock_offset_milliseconds: IntGaugeVec,
     pub clock_correction_milliseconds: IntGauge,
+    pub tls: TlsMetrics,
+}
+
+/// What goes over TLS; shown only where it is used (see [`ClusterMetrics::show_tls`]).
+#[derive(Clone)]
+pub struct TlsMetrics {
+    pub packet_bytes_sent_total: IntCounter,
+    pub packet_bytes_received_total: IntCounter,
+    pub stream_connections_sent_total: IntCounter,
+    pub stream_connections_received_total: IntCounter,
+    pub read_errors_total: IntCounter,
+    /// Label `connection_type`: `packet` or `stream`.
+    pub write_errors_total: IntCounterVec,
+}
+
+impl TlsMetrics {
+    fn new(m: &Maker<'_>) -> Self {
+        let counter = |name: &str, help: &str| m.counter(&format!("tls_transport_{name}_total"), help);
+        TlsMetrics {
+            packet_bytes_sent_total: counter("packet_bytes_sent", "Bytes of messages sent over lasting TLS connections."),
+            packet_bytes_received_total: counter(
+                "packet_bytes_received",
+                "Bytes of messages received over lasting TLS connections.",
+            ),
+            stream_connections_sent_total: counter("stream_connections_sent", "TLS connections made to peers."),
+            stream_connections_received_total: counter("stream_connections_received", "TLS connections made by peers."),
+            read_errors_total: counter("read_errors", "Errors in reading from TLS connections."),
+            write_errors_total: m.counters(
+                "tls_transport_write_errors_total",
+                &["connection_type"],
+                "Errors in writing to TLS connections.",
+            ),
+        }
+    }
 }
 
 /// Full state and single updates, as the reference calls them.
 pub(super) const FULL_STATE: &str = "full_state";
 pub(super) const UPDATE: &str = "update";
+const LIMITS: [&str; 5] = ["calls", "commands", "questions", "stream_queue", "streams"];
 pub(super) const STRANGER_REASONS: [&str; 4] = ["foreign", "label", "seal", "version"];
 
 struct Maker<'a>(&'a Registry);
@@ -96,6 +131,30 @@ impl Maker<'_> {
 }
 
 impl ClusterMetrics {
+    /// Registers those that only a cluster over TLS has.
+    pub fn show_tls(&self, registry: &Registry) {
+        let TlsMetrics {
+            packet_bytes_sent_total,
+            packet_bytes_received_total,
+            stream_connections_sent_total,
+            stream_connections_received_total,
+            read_errors_total,
+            write_errors_total,
+        } = self.tls.clone();
+        let counters = [
+            packet_bytes_sent_total,
+            packet_bytes_received_total,
+            stream_connections_sent_total,
+            stream_connections_received_total,
+            read_errors_total,
+        ];
+        // As with the others: a second cluster of one process leaves the first one's in place.
+        for counter in counters {
+            let _ = registry.register(Box::new(counter));
+        }
+        let _ = registry.register(Box::new(write_errors_total));
+    }
+
     #[must_use]
     pub fn new(registry: &Registry) -> Self {
         let m = Maker(registry);
@@ -112,6 +171,10 @@ impl ClusterMetrics {
             m.counters("cluster_strangers_total", &["reason"], "Packets and streams of no member, dropped.");
         for reason in STRANGER_REASONS {
             strangers.with_label_values(&[reason]);
+        }
+        let limits = m.counters("cluster_limit_reached_total", &["limit"], "What was dropped or refused at a limit.");
+        for limit in LIMITS {
+            limits.with_label_values(&[limit]);
         }
         ClusterMetrics {
             peer_info: m.gauges("cluster_peer_info", &["peer"], "1 for the name of this node."),
@@ -155,11 +218,7 @@ impl ClusterMetrics {
             ),
             strangers_total: strangers,
             malformed_total: m.counter("cluster_malformed_total", "Messages of members that could not be read."),
-            limit_reached_total: m.counters(
-                "cluster_limit_reached_total",
-                &["limit"],
-                "What was dropped or refused at a limit.",
-            ),
+            limit_reached_total: limits,
             packets_sent_total: m.counter("cluster_packets_sent_total", "Datagrams sent."),
             packets_sent_bytes_total: m.counter("cluster_packets_sent_bytes_total", "Bytes of datagrams sent."),
             packets_received_total: m.counter("cluster_packets_received_total", "Datagrams received."),
@@ -195,6 +254,7 @@ impl ClusterMetrics {
             ),
             clock_correction_milliseconds: m
                 .gauge("cluster_clock_correction_milliseconds", "What is added to the own clock: the median of all."),
+            tls: TlsMetrics::new(&Maker(&Registry::new())),
         }
     }
 }
@@ -202,6 +262,17 @@ impl ClusterMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_of_tls_are_there_only_where_it_is_used() {
+        let registry = Registry::new();
+        let metrics = ClusterMetrics::new(&registry);
+        let count = || registry.gather().iter().filter(|family| family.name().contains("_tls_transport_")).count();
+        assert_eq!(count(), 0);
+        metrics.show_tls(&registry);
+        metrics.tls.write_errors_total.with_label_values(&["packet"]).inc();
+        assert_eq!(count(), 6);
+    }
 
     #[test]
     fn all_metrics_are_valid_and_new() {

@@ -56,7 +56,7 @@ use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 
 pub use self::{
-    digest::Digest,
+    digest::{Digest, Tally},
     handle::{Answers, Cluster},
     metrics::ClusterMetrics,
     network::Network,
@@ -221,6 +221,8 @@ pub struct Member {
     pub address: SocketAddr,
     pub generation: u64,
     pub state: MemberState,
+    /// It has exchanged state with its peers, and may speak.
+    pub settled: bool,
     pub is_self: bool,
     /// Time since its state was last compared with ours.
     pub last_exchange: Option<Duration>,
@@ -257,6 +259,12 @@ impl View {
     /// Live members, this node included.
     pub fn live(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.is_live())
+    }
+
+    /// Live members that may speak, in whose order turns are taken; this node included in any case. A node that is
+    /// starting holds nobody up.
+    pub fn ready(&self) -> impl Iterator<Item = &Member> {
+        self.live().filter(|member| member.settled || member.is_self)
     }
 
     /// Index of this node among the live members.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-use super::{delivery::Held, identity::Identity};
+use super::{delivery::Held, identity::Identity, wire::Phase};
 
 /// Names that are remembered; far beyond any cluster.
 const PEERS_MAX: usize = 2048;
@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub instance: Option<u64>,
     pub standing: Standing,
     pub version: String,
+    /// Whether it has settled; `None`: it has not said so yet.
+    pub phase: Option<Phase>,
     pub exchanged_at: Option<Instant>,
     pub needs_exchange: bool,
     pub offset: Option<TimeDelta>,
@@ -48,6 +50,7 @@ impl Peer {
             instance: None,
             standing,
             version: String::new(),
+            phase: None,
             exchanged_at: None,
             needs_exchange: true,
             offset: None,
@@ -70,7 +73,19 @@ impl Peer {
             self.instance = Some(instance);
             self.held = Held::default();
             self.needs_exchange = true;
+            self.phase = None;
         }
+    }
+
+    /// What it said of its settling; words may overtake each other. True: that is news.
+    pub fn hear_phase(&mut self, phase: Phase) -> bool {
+        let before = self.phase;
+        self.phase = before.max(Some(phase));
+        self.is_settled() != before.is_some_and(Phase::is_settled)
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.phase.is_some_and(Phase::is_settled)
     }
 }
 

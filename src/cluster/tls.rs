@@ -1,6 +1,8 @@
 //! TLS between nodes (`--cluster.tls-config`, reference/cluster.md 6): what the file says, and streams made of it.
 //!
-//! Certificates are read anew for each connection, so they can be renewed in place.
+//! The server's section is the one of the web configuration file, and means the same. Certificates are read anew for
+//! each connection, so they can be renewed in place. TLS 1.0 and 1.1 are not spoken: as a lower bound they mean 1.2,
+//! as an upper bound they are refused.
 
 use std::{
     fmt, io,
@@ -10,24 +12,29 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
-    server::WebPkiClientVerifier,
+    version::{TLS12, TLS13},
 };
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::network::Stream;
+use crate::{
+    config::TlsVersion,
+    web::{ServerSection, ServerTls},
+};
 
 /// The TLS of a node.
 #[derive(Clone)]
 pub struct ClusterTls(Arc<Setup>);
 
 struct Setup {
-    file: TlsFile,
+    server: ServerTls,
+    client: Client,
+    versions: Vec<&'static SupportedProtocolVersion>,
     directory: PathBuf,
     provider: Arc<CryptoProvider>,
 }
@@ -37,32 +44,11 @@ struct Setup {
 #[error("--cluster.tls-config: {0}")]
 pub struct TlsFileError(String);
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TlsFile {
-    tls_server_config: Server,
+    tls_server_config: Option<ServerSection>,
     tls_client_config: Option<Client>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Server {
-    cert_file: PathBuf,
-    key_file: PathBuf,
-    client_ca_file: Option<PathBuf>,
-    #[serde(default)]
-    client_auth_type: String,
-    /// TLS 1.2 and 1.3 with safe ciphers is all there is; these are read and have no effect.
-    #[serde(rename = "min_version")]
-    _min_version: Option<IgnoredAny>,
-    #[serde(rename = "max_version")]
-    _max_version: Option<IgnoredAny>,
-    #[serde(rename = "cipher_suites")]
-    _cipher_suites: Option<IgnoredAny>,
-    #[serde(rename = "curve_preferences")]
-    _curve_preferences: Option<IgnoredAny>,
-    #[serde(rename = "prefer_server_cipher_suites")]
-    _prefer_server_cipher_suites: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,10 +62,8 @@ struct Client {
     key: Option<String>,
     server_name: Option<String>,
     insecure_skip_verify: bool,
-    #[serde(rename = "min_version")]
-    _min_version: Option<IgnoredAny>,
-    #[serde(rename = "max_version")]
-    _max_version: Option<IgnoredAny>,
+    min_version: Option<String>,
+    max_version: Option<String>,
 }
 
 impl fmt::Debug for ClusterTls {
@@ -100,11 +84,16 @@ impl ClusterTls {
         let options = serde_saphyr::options! { with_snippet: false };
         let file: TlsFile = serde_saphyr::from_str_with_options(&text, options)
             .map_err(|error| TlsFileError(format!("{}: {error}", path.display())))?;
-        if file.tls_client_config.is_none() {
-            return Err(TlsFileError("missing 'tls_client_config' entry in the TLS configuration".to_owned()));
-        }
-        let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let tls = ClusterTls(Arc::new(Setup { file, directory, provider: Arc::new(ring::default_provider()) }));
+        let missing = |section: &str| TlsFileError(format!("missing '{section}' entry in the TLS configuration"));
+        let server = file.tls_server_config.ok_or_else(|| missing("tls_server_config"))?;
+        let client = file.tls_client_config.ok_or_else(|| missing("tls_client_config"))?;
+        let tls = ClusterTls(Arc::new(Setup {
+            server: server.check(path).map_err(|error| TlsFileError(format!("tls_server_config: {error}")))?,
+            versions: versions(client.min_version.as_deref(), client.max_version.as_deref())?,
+            client,
+            directory: path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            provider: Arc::new(ring::default_provider()),
+        }));
         tls.0.server()?;
         tls.0.client()?;
         Ok(tls)
@@ -112,7 +101,7 @@ impl ClusterTls {
 
     pub(super) async fn connect(&self, stream: Box<dyn Stream>, to: SocketAddr) -> io::Result<Box<dyn Stream>> {
         let client = self.0.client().map_err(io::Error::other)?;
-        let configured = self.0.file.tls_client_config.as_ref().and_then(|client| client.server_name.clone());
+        let configured = self.0.client.server_name.clone();
         let name = match configured.filter(|name| !name.is_empty()) {
             Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
             None => ServerName::IpAddress(to.ip().into()),
@@ -134,37 +123,13 @@ impl Setup {
     }
 
     fn server(&self) -> Result<ServerConfig, TlsFileError> {
-        let server = &self.file.tls_server_config;
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsFileError(error.to_string()))?;
-        let verifier = |optional: bool| {
-            let ca = server.client_ca_file.as_ref();
-            let ca = ca.ok_or_else(|| TlsFileError("client_auth_type needs a client_ca_file".to_owned()))?;
-            let roots = roots(&self.read(ca)?, "client_ca_file")?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider));
-            let verifier = if optional { verifier.allow_unauthenticated() } else { verifier };
-            verifier.build().map_err(|error| TlsFileError(format!("client_ca_file: {error}")))
-        };
-        let builder = match server.client_auth_type.as_str() {
-            "" | "NoClientCert" | "RequestClientCert" => builder.with_no_client_auth(),
-            "RequireAndVerifyClientCert" | "RequireAnyClientCert" | "RequireClientCert" => {
-                builder.with_client_cert_verifier(verifier(false)?)
-            }
-            "VerifyClientCertIfGiven" => builder.with_client_cert_verifier(verifier(true)?),
-            other => return Err(TlsFileError(format!("unknown client_auth_type {other:?}"))),
-        };
-        let (chain, key) = (self.read(&server.cert_file)?, self.read(&server.key_file)?);
-        builder
-            .with_single_cert(certificates(&chain, "cert_file")?, private_key(&key, "key_file")?)
-            .map_err(|error| TlsFileError(format!("cert_file and key_file: {error}")))
+        self.server.build().map_err(|error| TlsFileError(format!("tls_server_config: {error}")))
     }
 
     fn client(&self) -> Result<ClientConfig, TlsFileError> {
-        let default = Client::default();
-        let client = self.file.tls_client_config.as_ref().unwrap_or(&default);
+        let client = &self.client;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&self.versions)
             .map_err(|error| TlsFileError(error.to_string()))?;
         let builder = if client.insecure_skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(Arc::clone(&self.provider))))
@@ -193,6 +158,28 @@ impl Setup {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Those between the bounds of the client's section.
+fn versions(min: Option<&str>, max: Option<&str>) -> Result<Vec<&'static SupportedProtocolVersion>, TlsFileError> {
+    let version = |text: Option<&str>, default| match text.unwrap_or_default() {
+        "" => Ok(default),
+        "TLS10" => Ok(TlsVersion::Tls10),
+        "TLS11" => Ok(TlsVersion::Tls11),
+        "TLS12" => Ok(TlsVersion::Tls12),
+        "TLS13" => Ok(TlsVersion::Tls13),
+        other => Err(TlsFileError(format!("tls_client_config: unknown TLS version: {other}"))),
+    };
+    let (min, max) = (version(min, TlsVersion::Tls12)?, version(max, TlsVersion::Tls13)?);
+    if max < TlsVersion::Tls12 {
+        let words = "tls_client_config: max_version below TLS12 is not supported: TLS 1.0 and 1.1 are insecure";
+        return Err(TlsFileError(words.to_owned()));
+    }
+    if max < min {
+        return Err(TlsFileError("tls_client_config: max_version is below min_version".to_owned()));
+    }
+    let candidates = [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)];
+    Ok(candidates.into_iter().filter(|(version, _)| *version >= min && *version <= max).map(|(_, v)| v).collect())
 }
 
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {

@@ -6,10 +6,14 @@
 //! frame   length 4 | body                                          body = message
 //! stream  starts with a preface in each direction: magic 2 | version min 1 | max 1 | flags 1 | cluster id 8 | random 16
 //! ```
-//! With a secret, `body` is sealed (see `seal`). The cluster id is a hash of the label. Versions: each side names
-//! the lowest and the highest that it speaks, and both use the highest common one. A message of an unknown kind is
-//! ignored, a body may be longer than known, a delta of an unknown kind of records is passed on: so nodes of
-//! neighbouring releases live in one cluster.
+//! With a secret, `body` is sealed (see `seal`). The cluster id is a hash of the label.
+//!
+//! *Versions.* A message of an unknown kind is ignored, a body may be longer than known, or shorter, a delta of an unknown
+//! kind of records is passed on: so nodes of neighbouring releases live in one cluster, and new kinds of messages, fields
+//! at the end of messages (whose zero means what was meant before) and kinds of records need no new version. Where that
+//! is not enough: the two sides of a stream name the lowest and the highest version that they speak, and use the highest
+//! common one; packets are of the lowest, since nobody knows who reads them. What foca writes, and what stands in lists
+//! (identities, members, deltas), cannot grow.
 
 use std::net::SocketAddr;
 
@@ -20,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Kind,
-    codec::{Blob, CodecError, decode, encode},
+    codec::{Blob, CodecError, decode_any, encode},
     digest::{Digest, Root},
     identity::Identity,
 };
@@ -74,6 +78,8 @@ pub(super) enum Message {
     Refused(Refused),
     Digests(Digests),
     Records(Records),
+    Settling(Settling),
+    Knock(Knock),
     Done,
     Unknown(u8),
 }
@@ -139,6 +145,7 @@ pub(super) struct Compare {
     pub from: String,
     pub nonce: u64,
     pub roots: Vec<(Kind, Root)>,
+    pub phase: Phase,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -147,6 +154,30 @@ pub(super) struct Compared {
     pub nonce: u64,
     pub wall: Wall,
     pub same: bool,
+    pub phase: Phase,
+}
+
+/// Whether a node is settled: it begins with 1, rises by one with each change, and is odd while the node settles. The
+/// highest that was heard of a process is its newest word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Phase(pub u64);
+
+impl Phase {
+    pub fn is_settled(self) -> bool {
+        self.0.is_multiple_of(2)
+    }
+
+    pub fn next(self) -> Phase {
+        Phase(self.0.saturating_add(1))
+    }
+}
+
+/// A node has settled, or has to settle again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Settling {
+    pub from: String,
+    pub instance: u64,
+    pub phase: Phase,
 }
 
 /// A node goes, in good order.
@@ -155,8 +186,16 @@ pub(super) struct Leaving {
     pub identity: Identity,
 }
 
+/// "I miss you": a datagram to a node that is out of sight. When a split heals it is the first thing to get through,
+/// and who hears it calls at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Knock {
+    pub identity: Identity,
+}
+
 /// What a stream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u32", into = "u32")]
 pub(super) enum Purpose {
     /// Messages, back and forth, for as long as there are any.
     Talk,
@@ -164,6 +203,28 @@ pub(super) enum Purpose {
     Exchange,
     /// Only this greeting.
     Probe,
+    /// Of a later version: greeted, and left alone.
+    Unknown,
+}
+
+impl From<u32> for Purpose {
+    fn from(number: u32) -> Self {
+        [Purpose::Talk, Purpose::Exchange, Purpose::Probe]
+            .into_iter()
+            .find(|purpose| u32::from(*purpose) == number)
+            .unwrap_or(Purpose::Unknown)
+    }
+}
+
+impl From<Purpose> for u32 {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Talk => 0,
+            Purpose::Exchange => 1,
+            Purpose::Probe => 2,
+            Purpose::Unknown => u32::MAX,
+        }
+    }
 }
 
 /// The first frame in each direction.
@@ -182,6 +243,7 @@ pub(super) struct Hello {
     pub newest: u64,
     /// What the sender knows of everybody, the receiver included: who is suspected hears it here, and refutes.
     pub members: Vec<WireMember>,
+    pub phase: Phase,
 }
 
 /// A member as foca knows it.
@@ -193,12 +255,36 @@ pub(super) struct WireMember {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u32", into = "u32")]
 pub(super) enum WireState {
+    /// Or anything that a later version knows and this one does not: no reason to think it dead.
     Alive,
     Suspect,
     Down,
     /// Down, in good order.
     Left,
+}
+
+impl From<u32> for WireState {
+    fn from(number: u32) -> Self {
+        match number {
+            1 => WireState::Suspect,
+            2 => WireState::Down,
+            3 => WireState::Left,
+            _ => WireState::Alive,
+        }
+    }
+}
+
+impl From<WireState> for u32 {
+    fn from(state: WireState) -> Self {
+        match state {
+            WireState::Alive => 0,
+            WireState::Suspect => 1,
+            WireState::Down => 2,
+            WireState::Left => 3,
+        }
+    }
 }
 
 impl WireMember {
@@ -260,7 +346,7 @@ macro_rules! kinds {
                 Ok(match kind {
                     1 => Message::Swim(body),
                     2 => Message::Done,
-                    $($number => Message::$name(decode(&body)?),)*
+                    $($number => Message::$name(decode_any(&body)?),)*
                     other => Message::Unknown(*other),
                 })
             }
@@ -270,7 +356,7 @@ macro_rules! kinds {
 
 kinds! {
     3 Call, 4 Answer, 5 Tell, 6 Ack, 7 Deltas, 8 Compare, 9 Compared, 10 Leaving, 11 Hello, 12 Refused, 13 Digests,
-    14 Records,
+    14 Records, 15 Settling, 16 Knock,
 }
 
 #[cfg(test)]
@@ -292,6 +378,21 @@ mod tests {
         bytes.extend_from_slice(b"more");
         assert!(matches!(Message::decode(&bytes.into()), Ok(Message::Ack(Ack { upto: 2, .. }))));
         assert!(matches!(Message::decode(&vec![200, 1, 2].into()), Ok(Message::Unknown(200))));
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_version_with_fewer_fields_is_read() {
+        let compared = Compared { from: "a".into(), nonce: 1, wall: 2, same: true, phase: Phase(3) };
+        let bytes = Message::Compared(compared).encode();
+        let earlier = bytes[..bytes.len() - 1].to_vec();
+        assert!(matches!(Message::decode(&earlier.into()), Ok(Message::Compared(c)) if c.same && c.phase == Phase(0)));
+        assert!(Phase(0).is_settled(), "who says nothing of settling counts as settled");
+    }
+
+    #[test]
+    fn what_a_stream_is_for_and_how_a_member_is_may_be_unknown() {
+        assert_eq!([0, 1, 2, 3].map(Purpose::from), [Purpose::Talk, Purpose::Exchange, Purpose::Probe, Purpose::Unknown]);
+        assert_eq!([0, 1, 2, 3, 4].map(|n| u32::from(WireState::from(n))), [0, 1, 2, 3, 0]);
     }
 
     #[test]

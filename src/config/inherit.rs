@@ -43,6 +43,11 @@ pub fn complete(file: &mut File, dir: &Path) -> Result<(), Stop> {
 }
 
 /// A relative path, from the file's folder; the text is cleaned of dots and doubled slashes.
+/// The same for a block that stands alone.
+pub fn complete_http(block: &mut Http, dir: &Path) {
+    block.join_paths(dir);
+}
+
 fn join(dir: &Path, path: &mut String) {
     if path.is_empty() || Path::new(path).is_absolute() {
         return;

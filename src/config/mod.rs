@@ -31,10 +31,11 @@ use std::{
 use md5::{Digest as _, Md5};
 
 pub use model::*;
-use schema::top::File;
+pub use yaml::decode::UnknownKey;
+use schema::{http::Http, top::File};
 use yaml::{
     SyntaxError, Tree,
-    decode::{Context, Decode as _, Decoder, Dump as _, Stop},
+    decode::{Context, Decode as _, Decoder, Dump as _, Stop, Structure as _},
 };
 
 use crate::alert::matcher::ParseMode;
@@ -65,7 +66,11 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{message}")]
-    Invalid { message: String },
+    Invalid {
+        message: String,
+        /// Keys that are not known, with those that are.
+        unknown: Vec<UnknownKey>,
+    },
     #[error("open {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: not UTF-8 at byte {at}", path.display())]
@@ -80,13 +85,14 @@ impl From<Stop> for ConfigError {
                 Some(line) => format!("{reason} (line {line})"),
                 None => reason,
             },
+            unknown: Vec::new(),
         }
     }
 }
 
 impl From<SyntaxError> for ConfigError {
     fn from(error: SyntaxError) -> Self {
-        ConfigError::Invalid { message: error.to_string() }
+        ConfigError::Invalid { message: error.to_string(), unknown: Vec::new() }
     }
 }
 
@@ -120,6 +126,43 @@ pub fn parse(text: &str, dir: &Path, options: &LoadOptions) -> Result<Loaded, Co
     })
 }
 
+/// Reads a file that holds one `http_config` block and nothing else. Relative paths in it are resolved against its
+/// folder.
+///
+/// # Errors
+/// The file cannot be read, or is refused.
+pub fn load_http_config(path: &Path) -> Result<HttpConfig, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let tree = Tree::parse(&text)?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let mut decoder = Decoder::new(&tree, Context { dir, mode: ParseMode::default() });
+    let mut block = Http::initial();
+    if let Some(root) = tree.root() {
+        block.decode(&mut decoder, root)?;
+    }
+    refuse_issues(&mut decoder)?;
+    inherit::complete_http(&mut block, dir);
+    Ok(convert::http_config(&block))
+}
+
+/// The `http_config` of who configures nothing.
+#[must_use]
+pub fn default_http_config() -> HttpConfig {
+    convert::http_config(&Http::initial())
+}
+
+/// What was noted while reading, as one error.
+fn refuse_issues(decoder: &mut Decoder<'_>) -> Result<(), ConfigError> {
+    if decoder.issues().is_empty() {
+        return Ok(());
+    }
+    let issues: Vec<String> = decoder.issues().iter().map(|issue| format!("\n  {issue}")).collect();
+    Err(ConfigError::Invalid {
+        message: format!("yaml: unmarshal errors:{}", issues.concat()),
+        unknown: std::mem::take(&mut decoder.unknown),
+    })
+}
+
 fn parse_here(text: &str, context: Context<'_>) -> Result<Loaded, ConfigError> {
     let tree = Tree::parse(text)?;
     let mut decoder = Decoder::new(&tree, context);
@@ -127,10 +170,7 @@ fn parse_here(text: &str, context: Context<'_>) -> Result<Loaded, ConfigError> {
     let root = root.ok_or_else(|| Stop::because("no route provided in config"))?;
     let mut file = File::default();
     file.decode(&mut decoder, root)?;
-    if !decoder.issues().is_empty() {
-        let issues: Vec<String> = decoder.issues().iter().map(|issue| format!("\n  {issue}")).collect();
-        return Err(Stop::because(format!("yaml: unmarshal errors:{}", issues.concat())).into());
-    }
+    refuse_issues(&mut decoder)?;
     inherit::complete(&mut file, context.dir)?;
     let config = convert::config(&file)?;
     let mut warnings = std::mem::take(&mut decoder.warnings);

@@ -1,23 +1,31 @@
-//! `check-config`: reads files as the server would, and counts what is in them.
+//! `check-config`: reads files as the server would, counts what is in them, and tells what is wrong and what
+//! surprises.
+//!
+//! Standard output is amtool's, for scripts; the places and the warnings are on standard error.
 
 use std::{
+    fs,
     io::{self, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 
-use super::{CheckConfigArgs, CtlError, warn};
+use super::{
+    args::CheckConfigArgs,
+    error::CtlError,
+    explain::{Note, explain},
+    lint::{self, Cluster},
+    places::places,
+    terminal,
+};
 use crate::{
     alert::matcher::ParseMode,
-    config::{self, LoadOptions},
+    config::{self, ConfigError, LoadOptions, Loaded},
     template::Templates,
 };
 
 /// # Errors
-/// A file is not there, or is refused.
+/// A file is refused.
 pub fn run(args: &CheckConfigArgs, mode: ParseMode, out: &mut dyn Write) -> Result<(), CtlError> {
-    if let Some(missing) = args.files.iter().find(|file| !file.exists()) {
-        return Err(CtlError::NoSuchFile(missing.clone()));
-    }
     let mut files = args.files.clone();
     if files.is_empty() {
         if io::stdin().is_terminal() {
@@ -27,43 +35,85 @@ pub fn run(args: &CheckConfigArgs, mode: ParseMode, out: &mut dyn Write) -> Resu
     }
     let mut refused = 0;
     for file in &files {
-        refused += usize::from(!check(file, mode, out)?);
+        let checked = check(file, args, mode);
+        write!(out, "Checking '{}'{}", file.display(), checked.result)?;
+        // Standard error must not overtake it.
+        out.flush()?;
+        checked.notes.iter().for_each(|note| terminal::say(note));
+        refused += usize::from(!checked.is_good);
     }
     if refused == 0 { Ok(()) } else { Err(CtlError::Invalid(refused)) }
 }
 
-/// Whether one file is good.
-fn check(file: &Path, mode: ParseMode, out: &mut dyn Write) -> Result<bool, CtlError> {
-    write!(out, "Checking '{}'", file.display())?;
-    let loaded = match config::load(file, &LoadOptions { mode }) {
+/// What is to be said of one file.
+struct Checked {
+    result: String,
+    notes: Vec<String>,
+    is_good: bool,
+}
+
+fn check(file: &Path, args: &CheckConfigArgs, mode: ParseMode) -> Checked {
+    let name = file.display().to_string();
+    let refused = |why: String, notes| Checked { result: format!("  FAILED: {why}\n\n"), notes, is_good: false };
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(error) => return refused(error.to_string(), Vec::new()),
+    };
+    let places = places(&text);
+    let loaded = match config::parse(&text, file.parent().unwrap_or(Path::new("")), &LoadOptions { mode }) {
         Ok(loaded) => loaded,
         Err(error) => {
-            writeln!(out, "  FAILED: {error}\n")?;
-            return Ok(false);
+            let notes = explain(&error, &places).iter().map(|note| note.text(&name)).collect();
+            return refused(error.to_string(), notes);
         }
     };
-    warn(&loaded.warnings);
-    let config = &loaded.config;
-    writeln!(out, "  SUCCESS\nFound:\n - global config\n - route")?;
-    writeln!(out, " - {} inhibit rules", config.inhibit_rules.len())?;
-    writeln!(out, " - {} receivers", config.receivers.len())?;
-    writeln!(out, " - {} templates", config.templates.len())?;
-    let mut good = true;
-    if !config.templates.is_empty() {
-        match Templates::load(&config.templates) {
-            Ok(_) => writeln!(out, "  SUCCESS")?,
-            Err(error) => {
-                writeln!(out, "  FAILED: {error}")?;
-                good = false;
-            }
-        }
+    let cluster = Cluster { nodes: args.nodes, peer_timeout: args.peer_timeout };
+    let warnings: Vec<Note> =
+        grammar(&loaded).chain(lint::lint(&loaded.config, &places, cluster)).collect();
+    let notes: Vec<String> = warnings.iter().map(|note| format!("Warning: {}", note.text(&name))).collect();
+    if args.strict && !warnings.is_empty() {
+        return refused(CtlError::Warnings(warnings.len()).to_string(), notes);
     }
-    writeln!(out)?;
-    Ok(good)
+    let (counts, is_good) = counts(&loaded);
+    Checked { result: format!("  SUCCESS\n{counts}\n"), notes, is_good }
+}
+
+/// Of matchers that the two grammars read differently; the times are told by the lint.
+fn grammar(loaded: &Loaded) -> impl Iterator<Item = Note> {
+    let warnings = loaded.warnings.iter().filter(|warning| !warning.starts_with("repeat_interval "));
+    warnings.map(|warning| Note { what: warning.clone(), ..Note::default() })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let bytes = fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    String::from_utf8(bytes)
+        .map_err(|error| ConfigError::NotUtf8 { path: path.to_owned(), at: error.utf8_error().valid_up_to() })
+}
+
+/// What is found, and whether the templates are good too.
+fn counts(loaded: &Loaded) -> (String, bool) {
+    let config = &loaded.config;
+    let mut text = format!(
+        "Found:\n - global config\n - route\n - {} inhibit rules\n - {} receivers\n - {} templates\n",
+        config.inhibit_rules.len(),
+        config.receivers.len(),
+        config.templates.len()
+    );
+    if config.templates.is_empty() {
+        return (text, true);
+    }
+    let templates = Templates::load(&config.templates);
+    match &templates {
+        Ok(_) => text.push_str("  SUCCESS\n"),
+        Err(error) => text += &format!("  FAILED: {error}\n"),
+    }
+    (text, templates.is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn checked(files: &[(&str, &str)]) -> (String, Result<(), CtlError>) {
@@ -72,7 +122,8 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let configs = files.iter().filter(|(name, _)| name.ends_with(".yml"));
-        let args = CheckConfigArgs { files: configs.map(|(name, _)| folder.path().join(name)).collect() };
+        let files = configs.map(|(name, _)| folder.path().join(name)).collect();
+        let args = CheckConfigArgs { strict: false, nodes: 1, peer_timeout: Duration::ZERO, files };
         let mut out = Vec::new();
         let result = run(&args, ParseMode::Fallback, &mut out);
         let text = String::from_utf8(out).unwrap();
@@ -109,11 +160,16 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_said_before_anything_is_checked() {
-        let args = CheckConfigArgs { files: vec!["nowhere.yml".into()] };
-        let mut out = Vec::new();
-        let error = run(&args, ParseMode::Fallback, &mut out).unwrap_err();
-        assert_eq!(error.to_string(), "path 'nowhere.yml' does not exist");
-        assert!(out.is_empty());
+    fn strictly_a_warning_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("am.yml");
+        fs::write(&path, GOOD.replace("[{name: r}]", "[{name: r}, {name: unused}]")).unwrap();
+        let checked = |strict| {
+            let args = CheckConfigArgs { strict, nodes: 1, peer_timeout: Duration::ZERO, files: vec![path.clone()] };
+            check(&path, &args, ParseMode::Fallback)
+        };
+        assert!(checked(false).is_good);
+        assert_eq!(checked(false).notes.len(), 1);
+        assert_eq!(checked(true).result, "  FAILED: 1 warning(s), and --strict is given\n\n");
     }
 }

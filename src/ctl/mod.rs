@@ -1,159 +1,99 @@
-//! The command-line tool: amtool's commands under the name `carillonctl`.
+//! The command-line tool: amtool's commands under the name `carillonctl`, and some of its own.
 //!
 //! Arguments come in, text for a person or a script goes out; whatever fails ends in one [`CtlError`].
 //! What a command needs of the server it gets over the API, never by reaching into it.
+//!
+//! The way: `args` (what may be written) and `line` (how it is read, with `settings`) make a [`Cli`]; [`run`] hands
+//! it to the command's room. Rooms ask `server`, which gives the values of `model`, and print by `table` and `output`;
+//! `terminal` is for people only.
 
+mod alert;
+mod args;
 mod check_config;
+mod cluster;
+mod complete;
+mod config_show;
+mod diff;
+mod doctor;
+mod error;
+mod explain;
+mod line;
+mod lint;
+mod migrate;
+mod model;
+mod output;
+mod places;
+mod receiver;
 mod routes;
-pub mod template;
+mod server;
+mod settings;
+mod silence;
+mod table;
+mod template;
+mod terminal;
+mod words;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
+    process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use args::Cli;
+use args::{AlertCommand, ClusterCommand, Command, ConfigCommand, Globals, ReceiverCommand, Shell, TemplateCommand};
+pub use error::CtlError;
+use line::Wish;
+use server::Server;
 
-use crate::{
-    cli::{CliError, Features},
-    config::ConfigError,
-    template::TemplateError,
-};
+use crate::{alert::matcher::ParseMode, cli::Features, clock::Clock};
 
-/// View, check and change what an Alertmanager does.
-#[derive(Debug, Parser)]
-#[command(name = "carillonctl", version, disable_help_subcommand = false)]
-pub struct Cli {
-    /// Features, separated by commas, as the server takes them; classic-mode and utf8-strict-mode matter here.
-    #[arg(long = "enable-feature", value_name = "LIST", default_value = "", global = true)]
-    pub enable_feature: String,
-    #[command(subcommand)]
-    pub command: Command,
+/// What every command works with.
+pub struct Context {
+    globals: Globals,
+    mode: ParseMode,
+    clock: Clock,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Check configuration files and the templates that they name.
-    CheckConfig(CheckConfigArgs),
-    /// Show what a configuration does.
-    Config(ConfigArgs),
-    /// Work with templates.
-    Template(TemplateArgs),
+impl Context {
+    fn new(globals: Globals) -> Result<Self, CtlError> {
+        let mode = Features::parse(&globals.enable_feature)?.parse_mode();
+        Ok(Context { globals, mode, clock: Clock::system() })
+    }
+
+    async fn server(&self) -> Result<Server, CtlError> {
+        Server::connect(&self.globals).await
+    }
+
+    fn has_url(&self) -> bool {
+        self.globals.url.as_ref().is_some_and(|url| !url.is_empty())
+    }
 }
 
-#[derive(Debug, Args)]
-pub struct CheckConfigArgs {
-    /// The files; standard input if there is none.
-    #[arg(value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct ConfigArgs {
-    #[command(subcommand)]
-    pub command: ConfigCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// The routing tree.
-    Routes(RoutesArgs),
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = false)]
-pub struct RoutesArgs {
-    /// The configuration file.
-    #[arg(long = "config.file", value_name = "FILE", global = true)]
-    pub config_file: Option<PathBuf>,
-    #[command(subcommand)]
-    pub command: Option<RoutesCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum RoutesCommand {
-    /// Draw the tree (what `routes` alone does).
-    Show,
-    /// Tell which receivers get an alert with these labels.
-    Test(RoutesTestArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct RoutesTestArgs {
-    /// Draw the routes that match.
-    #[arg(long)]
-    pub tree: bool,
-    /// Fail unless exactly these receivers are found, joined by commas.
-    #[arg(long = "verify.receivers", value_name = "LIST")]
-    pub verify_receivers: Option<String>,
-    /// Labels of the alert: name=value.
-    #[arg(value_name = "LABEL")]
-    pub labels: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct TemplateArgs {
-    #[command(subcommand)]
-    pub command: TemplateCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum TemplateCommand {
-    /// Expand a text with templates and example data.
-    Render(RenderArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct RenderArgs {
-    /// Template files.
-    #[arg(long = "template.glob", value_name = "GLOB", required = true)]
-    pub globs: Vec<PathBuf>,
-    /// What to expand.
-    #[arg(long = "template.text", value_name = "TEXT")]
-    pub text: String,
-    /// How to expand it.
-    #[arg(long = "template.type", value_name = "TYPE", default_value = "text")]
-    pub kind: TemplateKind,
-    /// A JSON file with the data of a notification, instead of the built-in example.
-    #[arg(long = "template.data", value_name = "FILE")]
-    pub data: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TemplateKind {
-    Text,
-    Html,
-}
-
-/// Why a command failed. The message is all that the user sees.
-#[derive(Debug, thiserror::Error)]
-pub enum CtlError {
-    #[error("error parsing the feature flag list: {0}")]
-    Features(#[from] CliError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("failed to validate {0} file(s)")]
-    Invalid(usize),
-    #[error("path '{}' does not exist", .0.display())]
-    NoSuchFile(PathBuf),
-    #[error("no files given, and standard input is a terminal")]
-    NothingToCheck,
-    #[error("You have to specify a configuration file with --config.file.")]
-    NoConfigFile,
-    #[error("Failed to parse labels: {0}")]
-    Label(#[from] crate::alert::matcher::MatcherError),
-    #[error("Labels must be specified as key=value pairs")]
-    NotALabel,
-    #[error("expected receivers {expected}, but resolved {resolved}")]
-    OtherReceivers { expected: String, resolved: String },
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}: {source}", path.display())]
-    Data { path: PathBuf, source: serde_json::Error },
-    #[error("cannot write: {0}")]
-    Output(#[from] io::Error),
+/// The whole program: arguments, without the program's name, in; everything that is to be said, out.
+/// `name` is what it was called by: errors begin with it.
+pub fn main(name: &str, arguments: impl IntoIterator<Item = String>) -> ExitCode {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let result = match line::read(arguments, || settings::load(home.as_deref())) {
+        Ok(Wish::Print(text)) => out.write_all(text.as_bytes()).map_err(CtlError::from),
+        Ok(Wish::Run(cli)) => run(*cli, &mut out),
+        Err(error) => Err(error.into()),
+    };
+    // What was found before a failure is shown too.
+    let result = match (result, out.flush()) {
+        (Ok(()), Err(error)) => Err(error.into()),
+        (result, _) => result,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CtlError::Told) => ExitCode::FAILURE,
+        // Who reads no further has what it wanted.
+        Err(CtlError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            terminal::say(&format!("{name}: error: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Does what the command line says. Results go to `out`, warnings to standard error.
@@ -161,19 +101,44 @@ pub enum CtlError {
 /// # Errors
 /// The command failed.
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CtlError> {
-    let mode = Features::parse(&cli.enable_feature)?.parse_mode();
-    match cli.command {
-        Command::CheckConfig(args) => check_config::run(&args, mode, out),
-        Command::Config(ConfigArgs { command: ConfigCommand::Routes(args) }) => routes::run(&args, mode, out),
-        Command::Template(TemplateArgs { command: TemplateCommand::Render(args) }) => template::run(args),
+    let context = Context::new(cli.globals)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(perform(cli.command, &context, out))
+}
+
+async fn perform(command: Command, context: &Context, out: &mut dyn Write) -> Result<(), CtlError> {
+    match command {
+        Command::Alert(AlertCommand::Query(args)) => alert::query(&args, context, out).await,
+        Command::Alert(AlertCommand::Add(args)) => alert::add(&args, context).await,
+        Command::Silence(command) => silence::run(command, context, out).await,
+        Command::CheckConfig(args) => check_config::run(&args, context.mode, out),
+        Command::Cluster(ClusterCommand::Show) => cluster::show(context, out).await,
+        Command::Cluster(ClusterCommand::Doctor(args)) => doctor::run(&args, context, out).await,
+        Command::Config(ConfigCommand::Show) => config_show::run(context, out).await,
+        Command::Config(ConfigCommand::Routes(args)) => routes::run(&args, context, out).await,
+        Command::Template(TemplateCommand::Render(args)) => template::run(&args, &context.clock, out),
+        Command::Receiver(ReceiverCommand::Test(args)) => receiver::test(&args, context, out).await,
+        Command::Diff(args) => diff::run(&args, context, out).await,
+        Command::Migrate(args) => migrate::run(&args, context, out),
+        Command::Completion(args) => {
+            let script = match args.shell {
+                Shell::Bash => complete::BASH,
+                Shell::Zsh => complete::ZSH,
+            };
+            Ok(out.write_all(script.as_bytes())?)
+        }
+        Command::Version => Ok(out.write_all(version_text().as_bytes())?),
     }
 }
 
-/// Tells what was accepted but is likely meant otherwise.
-fn warn(warnings: &[String]) {
-    let mut err = io::stderr().lock();
-    for warning in warnings {
-        // Who closes standard error does not want to know.
-        drop(writeln!(err, "Warning: {warning}"));
-    }
+/// The text of `--version`: the Alertmanager version whose amtool this stands in for, and the own one.
+fn version_text() -> String {
+    crate::app::version_text().replacen("alertmanager", "amtool", 1)
+}
+
+/// The name in messages: amtool's where the program was called by it.
+#[must_use]
+pub fn name_called(program: Option<&str>) -> &'static str {
+    let file = program.and_then(|program| program.rsplit('/').next());
+    if file == Some("amtool") { "amtool" } else { "carillonctl" }
 }

@@ -1,33 +1,52 @@
 //! `config routes`: the routing tree as a drawing, and where an alert goes.
 
-use std::{collections::BTreeMap, io::Write, path::Path};
+use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
 
-use super::{CtlError, RoutesArgs, RoutesCommand, RoutesTestArgs, warn};
+use super::{
+    Context,
+    args::{RoutesArgs, RoutesCommand, RoutesTestArgs},
+    error::CtlError,
+    terminal, words,
+};
 use crate::{
     alert::{
         Labels,
         matcher::{MatchOp, ParseMode, parse_matcher},
     },
-    config::{self, LoadOptions, Loaded, Route},
+    config::{self, LoadOptions, Route},
 };
 
 /// # Errors
-/// The file or a label is refused, or other receivers are found than expected.
-pub fn run(args: &RoutesArgs, mode: ParseMode, out: &mut dyn Write) -> Result<(), CtlError> {
-    let file = args.config_file.as_deref().ok_or(CtlError::NoConfigFile)?;
+/// The configuration or a label is refused, or other receivers are found than expected.
+pub async fn run(args: &RoutesArgs, context: &Context, out: &mut dyn Write) -> Result<(), CtlError> {
+    let root = root(args.config_file.as_deref(), context).await?;
     match &args.command {
-        None | Some(RoutesCommand::Show) => show(&load(file, mode)?.config.route, out),
-        Some(RoutesCommand::Test(test)) => {
-            let labels = labels(&test.labels, mode)?;
-            test_labels(&load(file, mode)?.config.route, &labels, test, out)
+        RoutesCommand::Show => show(&root, out),
+        RoutesCommand::Test(test) => {
+            words::tell_notices(context.mode, &test.labels);
+            test_labels(&root, &labels(&test.labels, context.mode)?, test, out)
         }
     }
 }
 
-fn load(file: &Path, mode: ParseMode) -> Result<Loaded, CtlError> {
-    let loaded = config::load(file, &LoadOptions { mode })?;
-    warn(&loaded.warnings);
-    Ok(loaded)
+/// The tree of a file, else that of the server.
+async fn root(file: Option<&Path>, context: &Context) -> Result<Arc<Route>, CtlError> {
+    let options = LoadOptions { mode: context.mode };
+    let loaded = match file {
+        Some(file) => {
+            if context.has_url() {
+                terminal::say("Warning: --config.file flag overrides the --alertmanager.url.");
+            }
+            config::load(file, &options)?
+        }
+        None if !context.has_url() => return Err(CtlError::NoConfig),
+        None => {
+            let status = context.server().await?.status().await?.value;
+            config::parse(&status.config.original, Path::new(""), &options)?
+        }
+    };
+    loaded.warnings.iter().for_each(|warning| terminal::say(&format!("Warning: {warning}")));
+    Ok(Arc::clone(&loaded.config.route))
 }
 
 fn show(root: &Route, out: &mut dyn Write) -> Result<(), CtlError> {
@@ -49,22 +68,20 @@ fn test_labels(root: &Route, labels: &Labels, args: &RoutesTestArgs, out: &mut d
         writeln!(out, "\n")?;
     }
     writeln!(out, "{resolved}")?;
-    match &args.verify_receivers {
-        Some(expected) if *expected != resolved => {
-            writeln!(out, "WARNING: Expected receivers did not match resolved receivers.")?;
-            Err(CtlError::OtherReceivers { expected: expected.clone(), resolved })
-        }
-        _ => Ok(()),
+    if args.verify_receivers.is_empty() || args.verify_receivers == resolved {
+        return Ok(());
     }
+    writeln!(out, "WARNING: Expected receivers did not match resolved receivers.")?;
+    Err(CtlError::Told)
 }
 
 /// Of a label given twice the last value counts.
 fn labels(args: &[String], mode: ParseMode) -> Result<Labels, CtlError> {
     let mut labels = BTreeMap::new();
     for arg in args {
-        let matcher = parse_matcher(mode, arg)?;
+        let matcher = parse_matcher(mode, arg).map_err(CtlError::RouteLabel)?;
         if matcher.op() != MatchOp::Equal {
-            return Err(CtlError::NotALabel);
+            return Err(CtlError::NotARouteLabel);
         }
         labels.insert(matcher.name().to_owned(), matcher.value().to_owned());
     }
@@ -125,6 +142,18 @@ fn matching(route: &Route, labels: &Labels) -> Option<Drawn> {
     })
 }
 
+/// The nodes at which an alert ends.
+pub fn targets<'r>(root: &'r Route, labels: &Labels) -> Vec<&'r Route> {
+    let mut found = Vec::new();
+    for child in root.routes.iter().filter(|child| child.matchers.matches(labels)) {
+        found.extend(targets(child, labels));
+        if !child.continue_ {
+            break;
+        }
+    }
+    if found.is_empty() { vec![root] } else { found }
+}
+
 fn draw(node: &Drawn, indent: &str, last: bool, out: &mut dyn Write) -> Result<(), CtlError> {
     let (branch, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
     writeln!(out, "{indent}{branch}{}", node.line)?;
@@ -147,7 +176,7 @@ mod tests {
     }
 
     fn tested(root: &Route, labels: &Labels, verify: Option<&str>) -> (String, bool) {
-        let args = RoutesTestArgs { tree: true, verify_receivers: verify.map(str::to_owned), labels: Vec::new() };
+        let args = RoutesTestArgs { tree: true, verify_receivers: verify.unwrap_or_default().to_owned(), labels: Vec::new() };
         let mut out = Vec::new();
         let result = test_labels(root, labels, &args, &mut out);
         (String::from_utf8(out).unwrap(), result.is_ok())

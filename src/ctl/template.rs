@@ -3,16 +3,15 @@
 //! Like amtool's packaged builds it knows only the templates of the given files, so that what renders here
 //! shows what these files define; `--template.data` takes the JSON that `toJson .` prints.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fs, io::Write, path::Path};
 
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::json;
 
-use super::{CtlError, RenderArgs, TemplateKind};
+use super::{
+    args::{RenderArgs, TemplateKind},
+    error::CtlError,
+};
 use crate::{
     clock::Clock,
     template::{Data, Templates},
@@ -22,12 +21,8 @@ use crate::{
 ///
 /// # Errors
 /// A template or the data cannot be read, or the text cannot be rendered.
-pub fn run(args: RenderArgs) -> Result<(), CtlError> {
-    let rendered = render(&args, &Clock::system())?;
-    let mut out = io::stdout().lock();
-    out.write_all(rendered.as_bytes())?;
-    out.flush()?;
-    Ok(())
+pub fn run(args: &RenderArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), CtlError> {
+    Ok(out.write_all(render(args, clock)?.as_bytes())?)
 }
 
 fn render(args: &RenderArgs, clock: &Clock) -> Result<String, CtlError> {

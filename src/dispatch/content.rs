@@ -11,10 +11,10 @@ use super::{
 use crate::{
     alert::{Alert, Labels},
     clock::{Time, delta},
-    nflog::{End, LogEntry, Tell},
+    nflog::{AlertHash, End, LogEntry, Tell},
     notify::{
         Memory, Notification, Reason,
-        mute::{Stages, Suppressed, Suppression},
+        mute::{Mute, Stages, Suppressed},
         owed::{self, Fact, Standing, Terms},
     },
     silence::Silences,
@@ -28,8 +28,6 @@ pub(super) struct Batch {
     pub now: Time,
     /// The tick this belongs to: the moment against which the repeat interval is judged.
     pub tick: Time,
-    /// A moment of the group's grid.
-    pub anchor: Time,
     pub alerts: Vec<(Fact, Alert)>,
 }
 
@@ -41,7 +39,8 @@ pub(super) struct Content {
     /// The receiver does not want to hear of resolved alerts, and there is nothing else: it is written down only.
     pub unspoken: bool,
     pub seen: Option<Arc<LogEntry>>,
-    firing: Vec<(crate::nflog::AlertHash, u64)>,
+    due: Time,
+    firing: Vec<(AlertHash, u64)>,
     resolved: Vec<End>,
     /// Ends that are known and need not be told.
     known: Vec<End>,
@@ -52,6 +51,7 @@ pub(super) fn terms(route: &RouteInfo, ready: &Ready) -> Terms {
     Terms {
         send_resolved: ready.integration.send_resolved,
         group_wait: route.route.group_wait,
+        group_interval: route.route.group_interval,
         repeat_interval: route.route.repeat_interval,
     }
 }
@@ -65,13 +65,13 @@ pub(super) fn survey(state: &mut GroupState, silences: &Silences, now: Time, sup
     let stages = Stages { inhibitor: &route.inhibitor, silences, interval, now };
     let mut facts = Vec::with_capacity(state.members.len());
     for member in state.members.iter_mut() {
-        let suppression = stages.suppression(member.entry.fingerprint(), member.entry.labels());
+        let mute = stages.mute(member.entry.fingerprint(), member.entry.labels());
         let mut fact = Fact::of(&member.entry.lock(), member.hash, now);
-        fact.muted = suppression.is_some();
+        fact.muted = mute.is_some();
         fact.history = member.history_in(fact.period);
-        member.note(&fact, suppression);
-        if let Some(stage) = suppression {
-            suppressed.add(stage);
+        member.note(&fact, mute.as_ref().map(Mute::stage));
+        if let Some(mute) = &mute {
+            suppressed.add(mute);
         }
         facts.push(fact);
     }
@@ -96,9 +96,7 @@ impl Batch {
         let stages = Stages { inhibitor: &route.inhibitor, silences, interval, now };
         let tick = rhythm::last_until(state.anchor, now, route.route.group_interval);
         Some(Self::collect(group, &state, now, tick, hold, |member| {
-            let suppression: Option<Suppression> =
-                stages.suppression(member.entry.fingerprint(), member.entry.labels());
-            suppression.is_some()
+            stages.mute(member.entry.fingerprint(), member.entry.labels()).is_some()
         }))
     }
 
@@ -123,18 +121,18 @@ impl Batch {
             alerts.push((fact, alert));
         }
         sort_for_readers(&mut alerts, |(_, alert)| &alert.labels);
-        Batch { group: group.clone(), route: state.route.clone(), now, tick, anchor: state.anchor, alerts }
+        Batch { group: group.clone(), route: state.route.clone(), now, tick, alerts }
     }
 
     /// What this integration is to be told out of the batch.
     pub fn content(&self, ready: &Ready, seen: Option<Arc<LogEntry>>, external_url: &Arc<str>) -> Content {
         let terms = terms(&self.route, ready);
-        let told_at = told_tick(seen.as_deref(), self.anchor, &self.route);
-        let reason = owed::due(seen.as_deref(), self.alerts.iter().map(|(fact, _)| fact), terms, told_at, self.tick);
+        let reason = owed::due(seen.as_deref(), self.alerts.iter().map(|(fact, _)| fact), terms, self.tick);
         let mut content = Content {
             reason,
             notification: self.notification(ready, reason, seen.as_deref(), external_url),
             unspoken: false,
+            due: self.tick,
             firing: Vec::new(),
             resolved: Vec::new(),
             known: Vec::new(),
@@ -224,10 +222,17 @@ impl Content {
         self.seen.as_deref().map_or(0, |entry| entry.tells)
     }
 
+    /// The alerts that are told or written down with it: firing and resolved.
+    pub fn told(&self) -> (Vec<AlertHash>, Vec<AlertHash>) {
+        let firing = self.firing.iter().map(|(hash, _)| *hash).collect();
+        (firing, self.resolved.iter().map(|end| end.alert).collect())
+    }
+
     /// The record of having told it.
     pub fn tell(self, sent: Time, done: Time, memory: Option<Memory>, route: &RouteInfo) -> Tell {
         Tell {
             seen: self.seen,
+            due: self.due,
             sent,
             done,
             firing: self.firing,
@@ -237,10 +242,4 @@ impl Content {
             repeat_interval: route.route.repeat_interval,
         }
     }
-}
-
-/// The tick at which the newest tell of the entry was due: the anchor of the repeat interval, so that slow
-/// receivers do not shift the rhythm.
-pub(super) fn told_tick(entry: Option<&LogEntry>, anchor: Time, route: &RouteInfo) -> Option<Time> {
-    entry.map(|entry| rhythm::last_until(anchor, entry.told_at, route.route.group_interval))
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Engine,
+    chronicle::{Course, Story},
     content::{Batch, Content},
     core::{Core, Event, Stage},
     group::Group,
@@ -54,6 +55,19 @@ enum Outcome {
     },
     /// The program ends.
     Abandoned,
+}
+
+impl Outcome {
+    /// For the decision log.
+    fn tell(&self, story: &mut Story) {
+        match self {
+            Outcome::Told => story.is_told(),
+            Outcome::Settled => story.is_settled(),
+            Outcome::Wait(until) => story.sleeps(*until),
+            Outcome::Failed { error, .. } => story.fails(error),
+            Outcome::Abandoned => story.is_stopped(),
+        }
+    }
 }
 
 impl Attempt {
@@ -153,12 +167,13 @@ impl Engine {
         runtime.spawn(async move {
             let Attempt { group, route, ready, key, content } = attempt;
             let mut abandoned = engine.abandon.subscribe();
-            let work = engine.attempt(&group, &route, &ready, &key, content);
+            let mut story = Story::default();
+            let work = engine.attempt(&group, &route, &ready, &key, content, &mut story);
             let outcome = tokio::select! {
                 outcome = AssertUnwindSafe(work).catch_unwind() => outcome.unwrap_or_else(|_| panicked(&engine)),
                 _ = abandoned.wait_for(|abandon| *abandon) => Outcome::Abandoned,
             };
-            engine.finish(&group, &route, &ready, &key, outcome);
+            engine.finish(&group, &route, &ready, &key, outcome, story);
             engine.start_waiting();
         });
     }
@@ -170,6 +185,7 @@ impl Engine {
         ready: &Arc<Ready>,
         key: &LogKey,
         content: Option<Content>,
+        story: &mut Story,
     ) -> Outcome {
         // What was taken before a wait is old.
         let content = if self.peer.settle().await { None } else { content };
@@ -187,17 +203,26 @@ impl Engine {
             let owed = content.reason.is_some();
             let now = self.clock.monotonic();
             match decide(&Situation { now, owed, tick: since, retry_at, others, asked }) {
-                Decision::Skip => return Outcome::Settled,
-                Decision::Wait(until) => return Outcome::Wait(until),
+                Decision::Skip => {
+                    story.settles(&content);
+                    return Outcome::Settled;
+                }
+                Decision::Wait(until) => {
+                    story.waits(until, retry_at, &others);
+                    return Outcome::Wait(until);
+                }
                 Decision::Send if self.peer.begin(key, content.tells()) => {
-                    return self.send(route, ready, key, content).await;
+                    return self.send(route, ready, key, content, story).await;
                 }
                 // Somebody goes first after all; what stands in the way now tells for how long.
                 Decision::Send if rounds < ASKED_MAX => {
                     self.peer.end(key, End::SteppedBack);
                     asked = false;
                 }
-                Decision::Send => return Outcome::Wait(now + PAUSE),
+                Decision::Send => {
+                    story.steps_back();
+                    return Outcome::Wait(now + PAUSE);
+                }
                 Decision::Ask => {
                     (asked, rounds) = (true, rounds + 1);
                     let answers = self.peer.ask(|| self.question(group, route, key, &content)).await;
@@ -239,7 +264,14 @@ impl Engine {
         own.max(self.peer.limit(key)).unwrap_or_else(|| Failures::default().attempt_limit)
     }
 
-    async fn send(&self, route: &RouteInfo, ready: &Ready, key: &LogKey, content: Content) -> Outcome {
+    async fn send(
+        &self,
+        route: &RouteInfo,
+        ready: &Ready,
+        key: &LogKey,
+        content: Content,
+        story: &mut Story,
+    ) -> Outcome {
         if !self.begin_attempt(route, ready, key) {
             return Outcome::Settled;
         }
@@ -248,17 +280,22 @@ impl Engine {
             self.show_route_labels(key, &content);
         }
         let (sent, began) = (self.clock.now(), self.clock.monotonic());
+        story.sends(&content, sent, began);
         if content.unspoken {
             self.write_down(key, &content.tell(sent, sent, None, route));
             return Outcome::Told;
         }
         ready.counters.requests.inc();
+        let event = self.notification_event(route, ready, key, &content);
         let answer = timeout(limit, ready.integration.notifier.notify(&content.notification)).await;
         let took = self.clock.monotonic().saturating_duration_since(began);
         ready.counters.latency.observe(took.as_secs_f64());
         match answer {
             Ok(Ok(receipt)) => {
                 self.note_success(route, ready, key, content, sent, receipt);
+                if let Some(event) = event {
+                    self.events.record(|| event);
+                }
                 Outcome::Told
             }
             Ok(Err(error)) => {
@@ -337,11 +374,24 @@ impl Engine {
     }
 
     /// The bookkeeping after an attempt.
-    fn finish(self: &Arc<Self>, group: &Arc<Group>, route: &RouteInfo, ready: &Ready, key: &LogKey, outcome: Outcome) {
+    fn finish(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        route: &RouteInfo,
+        ready: &Arc<Ready>,
+        key: &LogKey,
+        outcome: Outcome,
+        mut story: Story,
+    ) {
         let told = matches!(outcome, Outcome::Told);
+        outcome.tell(&mut story);
+        let mut course = Course::default();
         {
             let mut core = self.core();
             core.lanes.leave(&ready.lane);
+            if let Some(delivery) = core.deliveries.get(key) {
+                (course.failures, course.since) = (delivery.failures.count(), Some(delivery.since));
+            }
             match outcome {
                 Outcome::Told | Outcome::Settled => {
                     core.deliveries.remove(key);
@@ -353,6 +403,7 @@ impl Engine {
                 }
                 Outcome::Failed { error, began, cut_off } => {
                     let failing = self.after_failure(&mut core, route, ready, key, error, began, cut_off);
+                    course.failing = failing;
                     self.peer.end(key, failing.map_or(End::NotOwed, End::Failed));
                 }
                 Outcome::Abandoned => {
@@ -373,6 +424,7 @@ impl Engine {
                 self.idle.notify_waiters();
             }
         }
+        self.chronicle_attempt(group, route, ready, key, story, course);
         if told {
             let mut state = group.lock();
             if !state.gone {

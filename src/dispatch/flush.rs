@@ -32,7 +32,7 @@ const END_OWED_MAX: TimeDelta = TimeDelta::hours(120);
 /// Timers are never early by so much.
 const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
 
-/// An integration that is to be told at this tick.
+/// An integration that may have to be told at this tick.
 struct Debt {
     ready: Arc<Ready>,
     key: LogKey,
@@ -46,15 +46,18 @@ impl Engine {
         if state.gone || state.wake != due {
             return;
         }
-        let (now, tick) = (self.clock.now(), state.tick);
+        let now = self.clock.now();
         let mut suppressed = Suppressed::default();
         let facts = content::survey(&mut state, &self.silences, now, &mut suppressed);
         suppressed.count(&self.metrics);
+        state.looks += 1;
+        self.record_mutes(&state, now);
 
-        let (debts, told_at) = self.debts(group, &state, &facts, tick);
-        if self.joins_rhythm(group, &mut state, told_at, now) {
-            return;
-        }
+        let log = self.log_of(group, &state, &facts);
+        let Some(tick) = self.in_rhythm(group, &mut state, &log, now) else { return };
+        let (debts, idle) = debts(&state, &facts, log, tick);
+        let idle = idle.iter().map(|debt| (&debt.ready, debt.seen.as_deref()));
+        self.chronicle_look(group, &state, (&facts, &suppressed, tick), idle);
         let attempts = self.take_up(group, &state, debts, now, tick);
         if facts.iter().any(|fact| fact.resolved) {
             self.let_go(group, &mut state, now);
@@ -66,45 +69,39 @@ impl Engine {
         }
     }
 
-    /// What is owed, and when a receiver that believes something to fire was last told.
-    fn debts(&self, group: &Group, state: &GroupState, facts: &[Fact], tick: Time) -> (Vec<Debt>, Option<Time>) {
+    /// What each integration was told, if there is anything to tell.
+    fn log_of(&self, group: &Group, state: &GroupState, facts: &[Fact]) -> Vec<Debt> {
         if facts.iter().all(|fact| fact.muted) {
-            return (Vec::new(), None);
+            return Vec::new();
         }
-        let route = &state.route;
-        let (mut debts, mut open) = (Vec::new(), None);
-        for ready in route.integrations.iter() {
+        let look = |ready: &Arc<Ready>| {
             let key = ready.log_key(&group.key);
-            let seen = self.nflog.entry(&key);
-            if state.rhythm == Rhythm::Unknown {
-                open = open.max(seen.as_deref().filter(|entry| owed::says_firing(entry)).map(|entry| entry.told_at));
-            }
-            let told_at = content::told_tick(seen.as_deref(), state.anchor, route);
-            let terms = content::terms(route, ready);
-            if owed::due(seen.as_deref(), facts, terms, told_at, tick).is_some() {
-                debts.push(Debt { ready: ready.clone(), key, seen });
-            }
-        }
-        (debts, open)
+            Debt { ready: ready.clone(), seen: self.nflog.entry(&key), key }
+        };
+        state.route.integrations.iter().map(look).collect()
     }
 
-    /// A group that came into being without a look into the log takes over the rhythm in which it was told by
-    /// somebody before, if its first look finds that. Returns whether it has to wait for a tick of that.
-    fn joins_rhythm(&self, group: &Arc<Group>, state: &mut GroupState, told_at: Option<Time>, now: Time) -> bool {
+    /// An open group ticks in the rhythm in which it was last told, by whichever node. Returns the tick of that rhythm
+    /// that this one stands for; `None`: a group that is new here has to wait for one.
+    fn in_rhythm(&self, group: &Arc<Group>, state: &mut GroupState, log: &[Debt], now: Time) -> Option<Time> {
+        let is_new = state.rhythm == Rhythm::Unknown;
         state.has_looked = true;
-        let Some(told_at) = told_at.filter(|_| state.rhythm == Rhythm::Unknown) else {
-            if state.rhythm == Rhythm::Unknown {
+        let newest = log.iter().filter_map(|debt| debt.seen.as_deref()).max_by_key(|entry| entry.due_at);
+        let last = |told| rhythm::last_until(told, state.tick, state.route.route.group_interval);
+        let moves = |entry: &&LogEntry| last(entry.due_at) != state.tick && owed::says_firing(entry);
+        let Some(told) = newest.filter(moves).map(|entry| entry.due_at) else {
+            if is_new {
                 state.rhythm = Rhythm::Own;
             }
-            return false;
+            return Some(state.tick);
         };
-        state.rhythm = Rhythm::Told;
-        state.anchor = told_at;
-        let waits = rhythm::last_until(told_at, state.tick, state.route.route.group_interval) != state.tick;
-        if waits {
+        let tick = last(told);
+        (state.rhythm, state.anchor) = (Rhythm::Told, told);
+        if is_new {
             self.schedule_next(group, state, now);
+            return None;
         }
-        waits
+        Some(tick)
     }
 
     /// Begins to work on the debts that nobody works on yet. Returns the attempts that may start now.
@@ -157,7 +154,11 @@ impl Engine {
             };
             state.members.retain(|member| {
                 let fact = fact_of(member, &member.entry.lock(), now);
-                !fact.resolved || ((is_busy || is_owed(&fact)) && !self.is_given_up(&fact, now))
+                let stays = !fact.resolved || ((is_busy || is_owed(&fact)) && !self.is_given_up(&fact, now));
+                if !stays {
+                    self.record_resolved(group, &route, &member.entry);
+                }
+                stays
             });
         }
         if state.members.is_empty() {
@@ -212,6 +213,14 @@ impl Engine {
             self.wake.notify_one();
         }
     }
+}
+
+/// Those to whom something is owed, and the others.
+fn debts(state: &GroupState, facts: &[Fact], log: Vec<Debt>, tick: Time) -> (Vec<Debt>, Vec<Debt>) {
+    log.into_iter().partition(|debt| {
+        let terms = content::terms(&state.route, &debt.ready);
+        owed::due(debt.seen.as_deref(), facts, terms, tick).is_some()
+    })
 }
 
 /// The facts of a member as its group's last look left them.

@@ -22,6 +22,8 @@ pub(super) struct Group {
     pub labels: Labels,
     /// `<route key>:<group labels>`, the name in the notification log and in payloads.
     pub key: Arc<str>,
+    /// No other group of this node has or had it.
+    pub number: u64,
     state: Mutex<GroupState>,
 }
 
@@ -36,6 +38,8 @@ pub(super) struct GroupState {
     pub anchor: Time,
     pub rhythm: Rhythm,
     pub has_looked: bool,
+    /// How often it has looked.
+    pub looks: u64,
     /// Names of the intervals that muted the route at the last look.
     pub muted_by: Vec<Arc<str>>,
     /// As rendered for the last notification.
@@ -56,8 +60,8 @@ pub(super) enum Rhythm {
 }
 
 impl Group {
-    pub fn new(fingerprint: Fingerprint, labels: Labels, key: Arc<str>, state: GroupState) -> Self {
-        Group { fingerprint, labels, key, state: Mutex::new(state) }
+    pub fn new(fingerprint: Fingerprint, labels: Labels, key: Arc<str>, number: u64, state: GroupState) -> Self {
+        Group { fingerprint, labels, key, number, state: Mutex::new(state) }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, GroupState> {

@@ -1,6 +1,9 @@
 //! How alerts find their groups: one by one as they come, and all at once at the start and at a reload.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Engine, content,
@@ -63,7 +66,9 @@ impl Engine {
             let (alert, now) = (entry.alert(), self.clock.now());
             if self.belongs(&group, route, entry, &alert, now, occasion) {
                 state.take_in(entry, epoch.number, remembered(occasion, entry));
-                if !matches!(occasion, Occasion::Event) {
+                if matches!(occasion, Occasion::Event) {
+                    self.record_grouped(&group, route, entry);
+                } else {
                     self.hasten(&group, &mut state, &alert, now);
                 }
             }
@@ -125,11 +130,13 @@ impl Engine {
             anchor: now,
             rhythm: Rhythm::Unknown,
             has_looked: false,
+            looks: 0,
             muted_by: Vec::new(),
             route_labels: crate::alert::Labels::default(),
             gone: false,
         };
-        let group = Arc::new(Group::new(id.1, labels, key, state));
+        let number = self.founded.fetch_add(1, Ordering::Relaxed);
+        let group = Arc::new(Group::new(id.1, labels, key, number, state));
         if !self.belongs(&group, route, entry, &alert, now, occasion) {
             return true;
         }
@@ -151,13 +158,16 @@ impl Engine {
             (_, Some(_)) => Rhythm::Told,
         };
         self.begin(&group, &mut state, beginning(route, &alert, now, told_at));
+        if matches!(occasion, Occasion::Event) {
+            self.record_grouped(&group, route, entry);
+        }
         true
     }
 
-    /// When the group was last told, if a receiver still believes that something in it fires.
+    /// The tick at which the group was last told, if a receiver still believes that something in it fires.
     fn told_at(&self, group: &Group, route: &RouteInfo) -> Option<Time> {
         let entries = route.integrations.iter().filter_map(|ready| self.nflog.peek(&ready.log_key(&group.key)));
-        entries.filter(|entry| owed::says_firing(entry)).map(|entry| entry.told_at).max()
+        entries.filter(|entry| owed::says_firing(entry)).map(|entry| entry.due_at).max()
     }
 
     /// Whether this resolved alert is still to be told to some integration.

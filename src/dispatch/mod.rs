@@ -13,6 +13,7 @@
 //! entries, log, silences and inhibitor are leaves. The configuration (`epoch`) is read-locked by whoever
 //! places alerts or looks at groups, and write-locked while all alerts are routed anew.
 
+mod chronicle;
 mod content;
 mod core;
 mod deliver;
@@ -22,12 +23,16 @@ mod load;
 mod members;
 mod plan;
 mod queue;
+mod recording;
 mod rhythm;
+mod survey;
 mod tree;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64,
+    },
     time::Duration,
 };
 
@@ -46,10 +51,13 @@ pub use self::{
     group::{GroupAlert, GroupView},
     members::AlertState,
     plan::Plan,
+    survey::{Debt, GroupLook, Hearing},
 };
 use crate::{
     alert::{Change, Entry, Fingerprint, Labels},
     clock::Clock,
+    decisions::Decisions,
+    events::Events,
     metrics::Metrics,
     nflog::{LogKey, Nflog},
     notify::Peer,
@@ -68,6 +76,8 @@ pub struct DispatcherParts {
     pub nflog: Arc<Nflog>,
     pub silences: Arc<Silences>,
     pub peer: Peer,
+    pub decisions: Decisions,
+    pub events: Events,
     /// `--web.external-url` without a trailing slash.
     pub external_url: Arc<str>,
     /// Process start plus `--dispatch.start-delay`: no group looks before it.
@@ -85,6 +95,10 @@ struct Engine {
     nflog: Arc<Nflog>,
     silences: Arc<Silences>,
     peer: Peer,
+    decisions: Decisions,
+    events: Events,
+    /// Numbers for new groups; begins with the moment, so that a restart repeats none.
+    founded: AtomicU64,
     external_url: Arc<str>,
     start_at: Instant,
     epoch: RwLock<Epoch>,
@@ -103,6 +117,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(parts: DispatcherParts, plan: &Plan) -> Self {
         let epoch = Epoch::new(plan, 1, &parts.metrics);
+        let born = parts.clock.now().timestamp_nanos_opt();
         Dispatcher(Arc::new(Engine {
             clock: parts.clock,
             random: parts.random,
@@ -110,6 +125,9 @@ impl Dispatcher {
             nflog: parts.nflog,
             silences: parts.silences,
             peer: parts.peer,
+            decisions: parts.decisions,
+            events: parts.events,
+            founded: AtomicU64::new(born.unwrap_or_default().cast_unsigned()),
             external_url: parts.external_url,
             start_at: parts.start_at,
             epoch: RwLock::new(epoch),

@@ -2,8 +2,9 @@
 //! (reference/decide.md 3.3). Pure.
 //!
 //! A group that the receiver believes to be quiet begins with `group_wait` after the first alert was
-//! accepted; one that was told before goes on from the time of that. From then on it ticks every
-//! `group_interval`, whether there was something to tell or not.
+//! accepted; one that was told before goes on from the tick of that. From then on it ticks every
+//! `group_interval`, whether there was something to tell or not. Where nodes have different grids all move to that
+//! of the newest notification.
 
 use std::time::Duration;
 

@@ -66,6 +66,10 @@ impl Auth {
         Ok(Auth::Scheme(authorization.scheme.clone(), credentials))
     }
 
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Auth::None)
+    }
+
     /// Only `OAuth2` replaces an `Authorization` header that the integration has set itself.
     pub(super) fn replaces_existing(&self) -> bool {
         matches!(self, Auth::OAuth2(_))
@@ -141,6 +145,10 @@ impl CustomHeaders {
             headers.push((parsed, sources.map_err(|()| bad())?));
         }
         Ok(CustomHeaders(headers))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = HeaderName> {
+        self.0.iter().map(|(name, _)| name.clone())
     }
 
     /// Adds them; `trusted`: the request still goes to the host it was meant for.

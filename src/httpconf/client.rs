@@ -33,6 +33,7 @@ use super::{
     error::{ErrorKind, Failure, HttpConfigError, HttpError, io_text},
     pool::{Key, Lease, Pool, Sender},
     proxy::{Proxies, ProxyKind, ProxyServer, basic},
+    rehearsal::{self, Rehearsal},
     target::Target,
     tls::{TlsNow, TlsSetup},
     verify::{alert, is_handshake_refusal},
@@ -64,6 +65,7 @@ struct Inner {
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
     follow_redirects: bool,
+    rehearsal: Option<Rehearsal>,
 }
 
 impl fmt::Debug for Client {
@@ -125,6 +127,7 @@ impl Client {
             pool: Pool::new(options.clock.clone()),
             slots: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             follow_redirects: config.follow_redirects,
+            rehearsal: options.rehearsal.clone(),
         })))
     }
 
@@ -135,6 +138,28 @@ impl Client {
     /// # Errors
     /// See [`ErrorKind`].
     pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
+        self.send_within(request, BODY_BYTES_MAX, BODY_TIME_MAX).await
+    }
+
+    /// As [`Client::send`], for answers that may be large: up to `body_bytes_max` of the body are kept, and it may take
+    /// as long as the request.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn fetch(&self, request: Request, body_bytes_max: usize) -> Result<Response, HttpError> {
+        let body_time_max = request.timeout.unwrap_or(BODY_TIME_MAX);
+        self.send_within(request, body_bytes_max, body_time_max).await
+    }
+
+    async fn send_within(
+        &self,
+        request: Request,
+        body_bytes_max: usize,
+        body_time_max: Duration,
+    ) -> Result<Response, HttpError> {
+        if let Some(rehearsal) = &self.0.rehearsal {
+            return Err(self.0.rehearse(&request, rehearsal));
+        }
         let Request { method, url, headers, body, timeout: limit, body_wanted } = request;
         let sent = AtomicBool::new(false);
         let deadline = limit.map(|limit| self.0.clock.monotonic() + limit);
@@ -144,7 +169,11 @@ impl Client {
             None => exchange.await,
         };
         match outcome {
-            Ok(answer) => Ok(self.0.finish(answer, body_wanted, deadline).await),
+            Ok(answer) => {
+                let latest = self.0.clock.monotonic() + body_time_max;
+                let until = deadline.map_or(latest, |deadline| deadline.min(latest));
+                Ok(self.0.finish(answer, body_wanted, body_bytes_max, until).await)
+            }
             Err(failure) => Err(HttpError::new(&method, failure, sent.load(Ordering::Relaxed))),
         }
     }
@@ -169,6 +198,16 @@ fn tunnel_headers(
 }
 
 impl Inner {
+    /// What would be sent, as an error.
+    fn rehearse(&self, request: &Request, rehearsal: &Rehearsal) -> HttpError {
+        rehearsal.note();
+        let authorization = Some(AUTHORIZATION).filter(|name| {
+            !self.auth.is_none() && (self.auth.replaces_existing() || !request.headers.contains_key(name))
+        });
+        let added: Vec<HeaderName> = authorization.into_iter().chain(self.headers.names()).collect();
+        HttpError { kind: ErrorKind::Rehearsed, message: rehearsal::script(request, &added), sent: false }
+    }
+
     /// The whole way to the final answer's status. `sent` is set as soon as anything may have left.
     async fn exchange(
         &self,
@@ -280,7 +319,7 @@ impl Inner {
     }
 
     /// Reads the body as far as it matters. From here on there is an answer, whatever happens to its body.
-    async fn finish(&self, mut answer: Answer, body_wanted: bool, deadline: Option<Instant>) -> Response {
+    async fn finish(&self, mut answer: Answer, body_wanted: bool, bytes_max: usize, until: Instant) -> Response {
         let status = answer.response.status();
         if status.is_success() && !body_wanted {
             let headers = std::mem::take(answer.response.headers_mut());
@@ -290,10 +329,8 @@ impl Inner {
         }
         let Answer { response, lease, permit } = answer;
         let (parts, mut incoming) = response.into_parts();
-        let latest = self.clock.monotonic() + BODY_TIME_MAX;
-        let until = deadline.map_or(latest, |deadline| deadline.min(latest));
         let mut body = BytesMut::new();
-        let whole = timeout_at(until, read_up_to(&mut incoming, BODY_BYTES_MAX, &mut body)).await;
+        let whole = timeout_at(until, read_up_to(&mut incoming, bytes_max, &mut body)).await;
         let body_complete = matches!(whole, Ok(true));
         if body_complete {
             self.pool.give_back(lease);

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Timeout,
     /// The connection broke, or the answer was not HTTP.
     Exchange,
+    /// The client only rehearses: the message is what it would have sent.
+    Rehearsed,
 }
 
 /// A request that got no final answer. The text names the method, never the URL.

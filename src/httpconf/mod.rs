@@ -20,6 +20,7 @@ mod jwt;
 mod oauth2;
 mod pool;
 mod proxy;
+mod rehearsal;
 mod secret;
 mod socks;
 mod target;
@@ -38,6 +39,7 @@ use prometheus::{IntCounterVec, Opts};
 pub use client::Client;
 pub use error::{ErrorKind, HttpConfigError, HttpError};
 pub use proxy::ProxyEnvironment;
+pub use rehearsal::Rehearsal;
 pub use secret::{SecretError, read_secret, read_secret_now, read_text_file};
 pub use tls::client_config;
 
@@ -53,6 +55,8 @@ pub struct ClientOptions {
     pub dials: DialMetrics,
     /// For `proxy_from_environment`.
     pub proxy_environment: ProxyEnvironment,
+    /// Given: clients send nothing and say what they would send.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// One request. Redirects may turn it into several.
@@ -99,7 +103,7 @@ impl Request {
 pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
-    /// At most 64 KiB of it; empty if the body was not wanted.
+    /// At most 64 KiB of it, or what [`Client::fetch`] was told; empty if the body was not wanted.
     pub body: Bytes,
     /// `false`: the body was longer, broke off, or was not waited for.
     pub body_complete: bool,

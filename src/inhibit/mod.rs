@@ -32,6 +32,8 @@ const DROP_AFTER: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Inhibitor {
     rules: Vec<Rule>,
+    /// As they were given.
+    given: Vec<Arc<InhibitRule>>,
     by_source: Index,
     by_target: Index,
     hasher: RandomState,
@@ -80,6 +82,7 @@ impl Inhibitor {
             by_source: Index::new(rules.iter().map(|rule| &*rule.source)),
             by_target: Index::new(rules.iter().map(|rule| &*rule.target)),
             rules: rules.iter().map(Rule::of).collect(),
+            given: rules.iter().cloned().map(Arc::new).collect(),
             hasher: RandomState::new(),
             sources: RwLock::new(Sources { slots, places: HashMap::new() }),
         }
@@ -114,6 +117,18 @@ impl Inhibitor {
         let found = self.find(labels, now, &mut stale);
         self.drop_stale(&stale, now);
         found
+    }
+
+    /// The rule at this place of the list.
+    #[must_use]
+    pub fn rule(&self, index: usize) -> Option<Arc<InhibitRule>> {
+        self.given.get(index).cloned()
+    }
+
+    /// The alert that [`Inhibitor::inhibited_by`] has named.
+    #[must_use]
+    pub fn source(&self, fingerprint: Fingerprint) -> Option<Arc<Entry>> {
+        self.read().entry(fingerprint).cloned()
     }
 
     fn find(&self, labels: &Labels, now: Time, stale: &mut Vec<Fingerprint>) -> Option<(Fingerprint, usize)> {

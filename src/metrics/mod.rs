@@ -164,6 +164,12 @@ pub struct Metrics {
     pub notifications_in_flight_limit_reached_total: IntCounter,
     /// Requests, bodies or connections refused at a limit; label `limit`.
     pub http_limit_reached_total: IntCounterVec,
+    /// Decisions written down, repetitions not counted.
+    pub decisions_recorded_total: IntCounter,
+    pub decisions_size_bytes: IntGauge,
+    pub decisions_write_errors_total: IntCounter,
+    /// Tasks of the runtime.
+    pub runtime_tasks: IntGauge,
     /// Template results, cached parses and the like dropped at a limit; label `limit`.
     pub limit_reached_total: IntCounterVec,
 }
@@ -437,6 +443,15 @@ impl Metrics {
                 &["limit"],
                 "Requests and connections refused at a limit of the server.",
             ),
+            decisions_recorded_total: m
+                .counter("decisions_recorded_total", "Decisions written to the decision log, repetitions not counted."),
+            decisions_size_bytes: m.gauge("decisions_size_bytes", "Size of the decision log on disk."),
+            decisions_write_errors_total: m
+                .counter("decisions_write_errors_total", "Writes to the decision log that failed."),
+            runtime_tasks: m.gauge(
+                "runtime_tasks",
+                "Tasks that run: connections, attempts to deliver, and the parts of the server.",
+            ),
             limit_reached_total: m.counters(
                 "limit_reached_total",
                 &["limit"],
@@ -513,6 +528,15 @@ impl Metrics {
         }
         for stage in ["index", "load_snapshot"] {
             self.silences_matcher_compile_errors_total.with_label_values(&[stage]);
+        }
+        for limit in ["connections", "rate"] {
+            self.http_limit_reached_total.with_label_values(&[limit]);
+        }
+        for limit in ["outbox", "untold_resolution_age"] {
+            self.limit_reached_total.with_label_values(&[limit]);
+        }
+        if !self.options.alert_name {
+            self.alerts_limited_total.with_label_values(&[] as &[&str]);
         }
         for code in ["200", "500", "503"] {
             self.promhttp_requests_total.with_label_values(&[code]);

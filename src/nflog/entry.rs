@@ -7,7 +7,7 @@
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
-use xxhash_rust::xxh64::Xxh64;
+use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use crate::{
     alert::Labels,
@@ -46,14 +46,15 @@ pub struct AlertHash(pub u64);
 impl AlertHash {
     #[must_use]
     pub fn of(labels: &Labels) -> Self {
-        let mut hash = Xxh64::new(0);
+        // At one go: the algorithm takes 32 bytes at a time, and most texts are shorter.
+        let mut text = Vec::with_capacity(256);
         for (name, value) in labels.iter() {
-            hash.update(name.as_bytes());
-            hash.update(&[0xFF]);
-            hash.update(value.as_bytes());
-            hash.update(&[0xFF]);
+            text.extend_from_slice(name.as_bytes());
+            text.push(0xFF);
+            text.extend_from_slice(value.as_bytes());
+            text.push(0xFF);
         }
-        AlertHash(hash.digest())
+        AlertHash(xxh64(&text, 0))
     }
 }
 
@@ -68,7 +69,7 @@ impl Writer {
     #[must_use]
     pub fn named(node: &str) -> Self {
         // 0 is taken.
-        Writer(xxhash_rust::xxh64::xxh64(node.as_bytes(), 0).max(1))
+        Writer(xxh64(node.as_bytes(), 0).max(1))
     }
 }
 
@@ -195,8 +196,11 @@ fn later_of<'a>(fired: &'a Fired, resolved: &'a Resolved) -> Word<'a> {
 pub struct LogEntry {
     /// Number of tells; a tell of one's own is the highest one seen plus one.
     pub tells: u64,
-    /// When the newest tell was done: the anchor of the group's rhythm and of the repeat interval.
+    /// When the newest tell was done.
     pub told_at: Time,
+    /// The newest tick at which anything of it was due: the anchor of the group's rhythm on all nodes, and of the
+    /// repeat interval. A slow receiver does not move it.
+    pub due_at: Time,
     /// Garbage from then on, if nothing in it is still owed (see `Nflog::maintain`).
     pub expires_at: Time,
     /// What the integration keeps about the group (thread ids and the like).
@@ -225,7 +229,7 @@ impl LogEntry {
             }
             same
         });
-        LogEntry { tells, told_at, expires_at, memory, memory_at, told }
+        LogEntry { tells, told_at, due_at: told_at, expires_at, memory, memory_at, told }
     }
 
     /// What the receiver heard of this alert, if anything.
@@ -256,6 +260,7 @@ impl LogEntry {
     pub fn join(&mut self, other: &LogEntry) {
         self.tells = self.tells.max(other.tells);
         self.told_at = self.told_at.max(other.told_at);
+        self.due_at = self.due_at.max(other.due_at);
         self.expires_at = self.expires_at.max(other.expires_at);
         if self.remembers_less_than(other) {
             self.memory_at = other.memory_at;
@@ -277,6 +282,7 @@ impl LogEntry {
         let done = told.iter().filter_map(|(_, told)| told.last_said()).max().unwrap_or(tell.done).max(tell.done);
         let memory = tell.memory.clone().map(|memory| (memory, done));
         let mut entry = LogEntry::new(1, done, done, memory.unwrap_or((Memory::new(), Time::MIN_UTC)), told);
+        entry.due_at = clamp(tell.due);
         if let Some(current) = current {
             entry.join(current);
             entry.tells = current.tells.saturating_add(1);
@@ -321,6 +327,7 @@ impl LogEntry {
         for number in [self.tells, nanos(self.told_at), nanos(self.expires_at), nanos(self.memory_at)] {
             add(number);
         }
+        add(nanos(self.due_at));
         for (alert, told) in &self.told {
             add(alert.0);
             if let Some(word) = told.fired {
@@ -464,6 +471,8 @@ pub struct End {
 pub struct Tell {
     /// The entry as it was when the request began: what the speaker knew of earlier words.
     pub seen: Option<Arc<LogEntry>>,
+    /// The tick of the group that it belongs to.
+    pub due: Time,
     /// When the request began, by the corrected clock.
     pub sent: Time,
     /// When the receiver had answered, by the corrected clock.

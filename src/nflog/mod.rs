@@ -10,10 +10,7 @@ mod wire;
 use std::{
     collections::HashMap,
     io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -61,7 +58,6 @@ pub enum LoadError {
 /// The log. Shared by reference; every method is short and never waits.
 pub struct Nflog {
     entries: Mutex<HashMap<LogKey, Arc<LogEntry>>>,
-    version: AtomicU64,
     config: NflogConfig,
     store: Store,
     outbox: Outbox,
@@ -83,7 +79,6 @@ impl Nflog {
     ) -> Result<Arc<Self>, LoadError> {
         let log = Arc::new(Nflog {
             entries: Mutex::default(),
-            version: AtomicU64::new(1),
             config,
             store,
             outbox,
@@ -105,7 +100,9 @@ impl Nflog {
             let message = MeshEntry::decode(&*bytes)
                 .map_err(|error| LoadError::Record(SnapshotError::Decode(error.to_string())))?;
             let (key, read) = wire::read(message).map_err(LoadError::Record)?;
-            entries.insert(names.share(key), Arc::new(understand(read, None)));
+            let entry = understand(read, None);
+            self.hold(&key, &entry);
+            entries.insert(names.share(key), Arc::new(entry));
         }
         Ok(())
     }
@@ -129,6 +126,7 @@ impl Nflog {
                 }
             }
             changes.push(change(&key, &joined));
+            self.hold(&key, &joined);
             entries.insert(names.share(key), Arc::new(joined));
         }
         drop(entries);
@@ -141,6 +139,11 @@ impl Nflog {
     fn entries(&self) -> MutexGuard<'_, HashMap<LogKey, Arc<LogEntry>>> {
         // An entry is replaced by one assignment; a panic elsewhere cannot leave it half-written.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what is held from now on, for comparing with peers. Under the lock, so that the last word is the last.
+    fn hold(&self, key: &LogKey, entry: &LogEntry) {
+        self.outbox.hold(Kind::Log, || (wire::store_key(key), entry.content_hash()), entry.expires_at);
     }
 
     /// What is known of this key; counted as a query (a miss counts as an error there, as in the reference).
@@ -171,8 +174,8 @@ impl Nflog {
         if let Value::Bytes(bytes) = &value {
             self.outbox.push(Kind::Log, &store_key, || bytes.to_vec());
         }
+        self.hold(key, &entry);
         entries.insert(key.clone(), Arc::clone(&entry));
-        self.version.fetch_add(1, Ordering::Relaxed);
         // Queued under the lock, so that the disk sees changes in the order in which memory did.
         let durable = self.store.write(Table::Log, vec![(store_key, value)]);
         (entry, durable)
@@ -203,16 +206,10 @@ impl Nflog {
         let joined = Arc::new(joined);
         let stored = change(&key, &joined);
         self.metrics.nflog_gossip_messages_propagated_total.inc();
+        self.hold(&key, &joined);
         entries.insert(key.clone(), joined);
-        self.version.fetch_add(1, Ordering::Relaxed);
         self.store.write_unwatched(Table::Log, vec![stored]);
         Ok(Some(key))
-    }
-
-    /// Raised with each change: two equal numbers, equal entries.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Relaxed)
     }
 
     /// The record of an entry, for peers.
@@ -293,6 +290,7 @@ impl Nflog {
             match after {
                 Some(after) => {
                     changes.push(change(&key, &after));
+                    self.hold(&key, &after);
                     entries.insert(key, Arc::new(after));
                 }
                 None => {
@@ -300,8 +298,7 @@ impl Nflog {
                     entries.remove(&key);
                 }
             }
-            self.version.fetch_add(1, Ordering::Relaxed);
-            // Queued under the lock: a tell that comes after must be written after.
+                // Queued under the lock: a tell that comes after must be written after.
             self.store.write_unwatched(Table::Log, std::mem::take(&mut changes));
         }
     }

@@ -128,6 +128,7 @@ fn end(hash: u64, period: u64, ends_at: Time) -> End {
 fn tell(done: Time, hash: u64, fires: bool) -> Tell {
     Tell {
         seen: None,
+        due: done,
         sent: done,
         done,
         firing: if fires { vec![(AlertHash(hash), 1)] } else { Vec::new() },

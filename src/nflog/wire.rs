@@ -49,6 +49,8 @@ struct EntryMessage {
     told: Vec<ToldMessage>,
     #[prost(message, optional, tag = "1004")]
     memory_at: Option<Timestamp>,
+    #[prost(message, optional, tag = "1005")]
+    due_at: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -172,6 +174,7 @@ pub fn message(key: &LogKey, entry: &LogEntry) -> MeshEntry {
             told_at: Some(from_time(entry.told_at)),
             told: entry.all_told().map(|(hash, told)| told_message(hash, told)).collect(),
             memory_at: Some(from_time(entry.memory_at)),
+            due_at: Some(from_time(entry.due_at)),
         }),
         expires_at: Some(from_time(entry.expires_at)),
     }
@@ -207,7 +210,11 @@ pub fn read(message: MeshEntry) -> Result<(LogKey, Read), SnapshotError> {
     };
     let memory_at = entry.memory_at.as_ref().map_or(Time::MIN_UTC, |at| to_time(Some(at)));
     let told = entry.told.iter().map(read_told).collect();
-    Ok((key, Read::Ours(LogEntry::new(entry.tells, to_time(Some(&told_at)), expires_at, (memory, memory_at), told))))
+    let mut ours = LogEntry::new(entry.tells, to_time(Some(&told_at)), expires_at, (memory, memory_at), told);
+    if let Some(due_at) = &entry.due_at {
+        ours.due_at = to_time(Some(due_at));
+    }
+    Ok((key, Read::Ours(ours)))
 }
 
 fn data_message(value: &MemoryValue) -> DataMessage {

@@ -1,7 +1,7 @@
 //! The stages that take alerts out of a notification, in their order: inhibition, active time, mute time,
 //! silence. They look at labels and the moment only, so resolved alerts pass them like firing ones.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, hash::Hasher as _, sync::Arc};
 
 use crate::{
     alert::{Fingerprint, Labels},
@@ -9,7 +9,7 @@ use crate::{
     config::model::Route,
     inhibit::Inhibitor,
     metrics::Metrics,
-    silence::Silences,
+    silence::{SilenceId, Silences},
     timeinterval::TimeInterval,
 };
 
@@ -33,6 +33,44 @@ impl Suppression {
             Suppression::ActiveTimeInterval => "active_time_interval",
             Suppression::MuteTimeInterval => "mute_time_interval",
             Suppression::Silence => "silence",
+        }
+    }
+}
+
+/// What takes an alert out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mute {
+    Inhibited {
+        source: Fingerprint,
+        /// Place in the list of rules.
+        rule: usize,
+    },
+    /// Its route is muted, by this stage.
+    Interval(Suppression),
+    /// By id.
+    Silenced(Vec<SilenceId>),
+}
+
+impl Mute {
+    #[must_use]
+    pub fn stage(&self) -> Suppression {
+        match self {
+            Mute::Inhibited { .. } => Suppression::Inhibition,
+            Mute::Interval(stage) => *stage,
+            Mute::Silenced(_) => Suppression::Silence,
+        }
+    }
+
+    /// Tells it from others, mostly.
+    fn mark(&self) -> u64 {
+        match self {
+            Mute::Inhibited { source, rule } => source.0.wrapping_add(*rule as u64),
+            Mute::Interval(stage) => *stage as u64,
+            Mute::Silenced(ids) => {
+                let mut hash = xxhash_rust::xxh64::Xxh64::new(0);
+                ids.iter().for_each(|id| hash.write(id.as_str().as_bytes()));
+                hash.finish()
+            }
         }
     }
 }
@@ -82,32 +120,43 @@ pub struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    /// The first stage that takes the alert out.
+    /// What takes the alert out: the first stage that does.
     #[must_use]
-    pub fn suppression(&self, fingerprint: Fingerprint, labels: &Labels) -> Option<Suppression> {
-        if self.inhibitor.inhibited_by(labels, self.now).is_some() {
-            return Some(Suppression::Inhibition);
+    pub fn mute(&self, fingerprint: Fingerprint, labels: &Labels) -> Option<Mute> {
+        if let Some((source, rule)) = self.inhibitor.inhibited_by(labels, self.now) {
+            return Some(Mute::Inhibited { source, rule });
         }
-        if self.interval.is_some() {
-            return self.interval;
+        if let Some(stage) = self.interval {
+            return Some(Mute::Interval(stage));
         }
-        let silenced = !self.silences.silenced_by(fingerprint, labels, self.now).is_empty();
-        silenced.then_some(Suppression::Silence)
+        let silences = self.silences.silenced_by(fingerprint, labels, self.now);
+        (!silences.is_empty()).then_some(Mute::Silenced(silences))
     }
 }
 
-/// Alerts taken out in one flush, by stage.
+/// Alerts taken out in one flush.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Suppressed([u64; 4]);
+pub struct Suppressed {
+    /// By stage.
+    counts: [u64; 4],
+    marks: u64,
+}
 
 impl Suppressed {
-    pub fn add(&mut self, by: Suppression) {
-        self.0[by as usize] += 1;
+    pub fn add(&mut self, by: &Mute) {
+        self.counts[by.stage() as usize] += 1;
+        self.marks = self.marks.rotate_left(5) ^ by.mark();
+    }
+
+    /// Stays the same as long as the same alerts are taken out by the same.
+    #[must_use]
+    pub fn marks(&self) -> u64 {
+        self.marks
     }
 
     /// Adds them to the counter; a series appears on its first use.
     pub fn count(&self, metrics: &Metrics) {
-        for (stage, count) in Suppression::ALL.into_iter().zip(self.0) {
+        for (stage, count) in Suppression::ALL.into_iter().zip(self.counts) {
             if count > 0 {
                 metrics.notifications_suppressed_total.with_label_values(&[stage.as_str()]).inc_by(count);
             }

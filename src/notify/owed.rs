@@ -10,6 +10,9 @@ use crate::{
     nflog::{AlertHash, Fired, Known, LogEntry, Resolved, Told, Word, Writer},
 };
 
+/// A notification that leaves so late after its tick, for questions and turns of nodes, is on time.
+const ON_TIME: Duration = Duration::from_secs(5);
+
 /// What matters of one alert of a group at one look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fact {
@@ -58,6 +61,7 @@ impl Fact {
 pub struct Terms {
     pub send_resolved: bool,
     pub group_wait: Duration,
+    pub group_interval: Duration,
     pub repeat_interval: Duration,
 }
 
@@ -155,15 +159,17 @@ pub fn standing_in(entry: Option<&LogEntry>, fact: &Fact, group_wait: Duration) 
 
 /// Why the integration must hear of these alerts now, if it must. Muted ones are looked over.
 ///
-/// `told_at` is the tick of the newest tell, `tick` the present one.
+/// `tick` is the one at which this is asked.
 #[must_use]
 pub fn due<'a>(
     entry: Option<&LogEntry>,
     facts: impl IntoIterator<Item = &'a Fact>,
     terms: Terms,
-    told_at: Option<Time>,
     tick: Time,
 ) -> Option<Reason> {
+    if entry.is_some_and(|entry| is_told_at(entry, tick, terms.group_interval)) {
+        return None;
+    }
     let mut sum = Sum::default();
     for fact in facts {
         if !fact.muted {
@@ -171,7 +177,7 @@ pub fn due<'a>(
             sum.add(fact, standing_in(entry, fact, terms.group_wait), entry);
         }
     }
-    let repeat_over = told_at.is_some_and(|at| at + delta(terms.repeat_interval) <= tick);
+    let repeat_over = entry.is_some_and(|entry| is_repeat_over(entry, tick, terms));
     if sum.firing_owed {
         let first = entry.is_none_or(|entry| !says_firing(entry));
         Some(if first { Reason::FirstNotification } else { Reason::NewAlertsAdded })
@@ -184,6 +190,25 @@ pub fn due<'a>(
     } else {
         None
     }
+}
+
+/// Whether an open group was told something at this tick already, perhaps by a node whose ticks lie between ours: what
+/// is owed beside it has to wait until an interval has passed since (reference/decide.md 3.3). A tick that lies far
+/// ahead is that of a clock which was wrong, and holds nothing up.
+fn is_told_at(entry: &LogEntry, tick: Time, group_interval: Duration) -> bool {
+    tick < plus(entry.due_at, group_interval) && entry.due_at <= plus(tick, group_interval) && says_firing(entry)
+}
+
+/// Whether the repeat interval is over at `tick`: counted from the tick of the newest notification, so that a receiver's
+/// slowness shifts nothing. One that left long after its tick, since the receiver was out, counts from when it left.
+fn is_repeat_over(entry: &LogEntry, tick: Time, terms: Terms) -> bool {
+    let is_over = plus(entry.due_at, terms.repeat_interval) <= tick;
+    let tolerance = ON_TIME.min(terms.group_interval / 2);
+    is_over && newest_sending(entry).is_none_or(|(_, sent)| plus(sent, terms.repeat_interval) <= plus(tick, tolerance))
+}
+
+fn plus(at: Time, interval: Duration) -> Time {
+    at.checked_add_signed(delta(interval)).unwrap_or(Time::MAX_UTC)
 }
 
 /// What is among the alerts.
@@ -214,13 +239,17 @@ impl Sum {
 /// as firing earlier and has left the group since (muted, or resolved without a word) does not count.
 #[must_use]
 pub fn says_firing(entry: &LogEntry) -> bool {
-    let newest = entry.all_told().filter_map(|(_, told)| last_sending(told)).max();
-    let Some((_, newest_sent)) = newest else { return false };
+    let Some((_, newest_sent)) = newest_sending(entry) else { return false };
     entry.all_told().any(|(_, told)| match told.last_word() {
         Word::Fired(word) => word.sent == newest_sent || word.done > newest_sent,
         Word::Unsure => true,
         Word::Resolved(_) | Word::None => false,
     })
+}
+
+/// `done` and `sent` of the newest notification.
+fn newest_sending(entry: &LogEntry) -> Option<(Time, Time)> {
+    entry.all_told().filter_map(|(_, told)| last_sending(told)).max()
 }
 
 /// `done` and `sent` of the newest word on an alert.
@@ -282,6 +311,7 @@ mod tests {
             });
             let tell = Tell {
                 seen: entry.clone().map(std::sync::Arc::new),
+                due: at(*seconds),
                 sent: at(*seconds),
                 done: at(*seconds),
                 firing: facts.iter().filter(|fact| !fact.resolved).map(|fact| (fact.hash, fact.period)).collect(),
@@ -296,11 +326,16 @@ mod tests {
     }
 
     fn terms(send_resolved: bool) -> Terms {
-        Terms { send_resolved, group_wait: WAIT, repeat_interval: Duration::from_secs(3600) }
+        Terms {
+            send_resolved,
+            group_wait: WAIT,
+            group_interval: Duration::from_secs(1),
+            repeat_interval: Duration::from_secs(3600),
+        }
     }
 
     fn reason(entry: Option<&LogEntry>, facts: &[Fact], send_resolved: bool, tick: i64) -> Option<Reason> {
-        due(entry, facts, terms(send_resolved), entry.map(|entry| entry.told_at), at(tick))
+        due(entry, facts, terms(send_resolved), at(tick))
     }
 
     #[test]
@@ -329,6 +364,19 @@ mod tests {
         for (entry, facts, send_resolved, want) in table {
             assert_eq!(reason(entry, facts, send_resolved, 330), want, "{facts:?}");
         }
+    }
+
+    #[test]
+    fn the_repeat_counts_from_the_tick_unless_the_notification_left_long_after_it() {
+        let a = fact(1, None);
+        let terms = Terms { group_interval: Duration::from_secs(300), ..terms(true) };
+        let due_at = |left: i64, tick: i64| {
+            let mut entry = told(&[(left, &[a])]);
+            entry.due_at = at(30);
+            due(Some(&entry), &[a], terms, at(tick)).is_some()
+        };
+        assert!(due_at(34, 3630) && !due_at(34, 3629), "a question and a turn");
+        assert!(!due_at(290, 3630) && due_at(290, 3930), "the receiver was out");
     }
 
     #[test]

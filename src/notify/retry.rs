@@ -63,6 +63,18 @@ impl Failures {
         news
     }
 
+    /// Attempts that failed since the last success.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// What the last failed attempt complained of.
+    #[must_use]
+    pub fn last_text(&self) -> Option<&str> {
+        self.last_text.as_deref()
+    }
+
     /// The attempt was cut off at its limit: a receiver that is merely slower costs one copy, not one each time.
     pub fn double_limit(&mut self) {
         self.attempt_limit = (self.attempt_limit * 2).min(ATTEMPT_LIMIT_MAX);

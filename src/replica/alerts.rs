@@ -14,7 +14,7 @@ use std::{
 
 use prost::{
     Message,
-    encoding::{WireType, encode_key, encode_varint, message},
+    encoding::{WireType, encode_varint, message},
 };
 use prost_types::Timestamp;
 
@@ -93,15 +93,27 @@ fn append_pairs(tag: u32, labels: &Labels, out: &mut Vec<u8>) {
 }
 
 fn append_text(tag: u32, text: &str, out: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, out);
-    encode_varint(text.len() as u64, out);
+    append_key(tag, WireType::LengthDelimited, out);
+    append_varint(text.len() as u64, out);
     out.extend_from_slice(text.as_bytes());
 }
 
 fn append_number(tag: u32, number: u64, out: &mut Vec<u8>) {
     if number != 0 {
-        encode_key(tag, WireType::Varint, out);
-        encode_varint(number, out);
+        append_key(tag, WireType::Varint, out);
+        append_varint(number, out);
+    }
+}
+
+fn append_key(tag: u32, wire_type: WireType, out: &mut Vec<u8>) {
+    append_varint(u64::from(tag << 3) | wire_type as u64, out);
+}
+
+/// Nearly all are one byte: those without the general encoder's loop.
+fn append_varint(number: u64, out: &mut Vec<u8>) {
+    match u8::try_from(number) {
+        Ok(byte @ 0..0x80) => out.push(byte),
+        _ => encode_varint(number, out),
     }
 }
 
@@ -207,10 +219,15 @@ impl AlertKeeper {
         AlertKeeper { store, outbox, numbers, alerts: Arc::downgrade(alerts) }
     }
 
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
     /// Writes what posts changed, a moment later and in one go with others, and passes it on to the peers.
     pub fn persist_changes(&self, changes: &[(Arc<Entry>, Change)]) {
         let changed = || changes.iter().filter(|(_, change)| *change != Change::Refreshed).map(|(entry, _)| entry);
         for entry in changed() {
+            self.outbox.note(entry.fingerprint());
             self.outbox.push_alert(entry);
         }
         self.write(changed());
@@ -218,6 +235,7 @@ impl AlertKeeper {
 
     /// Writes what a peer's record changed.
     pub fn persist_merged(&self, entry: &Arc<Entry>, change: Change) {
+        self.outbox.note(entry.fingerprint());
         if change != Change::Refreshed {
             self.write(std::iter::once(entry));
         }
@@ -243,6 +261,7 @@ impl AlertKeeper {
         let is_back =
             |fingerprint: Fingerprint| alerts.as_ref().is_some_and(|alerts| alerts.get(fingerprint).is_some());
         let mut given = self.numbers.given();
+        fingerprints.iter().for_each(|fingerprint| self.outbox.note(*fingerprint));
         let gone = fingerprints.iter().filter(|fingerprint| !is_back(**fingerprint));
         let numbers = gone.filter_map(|fingerprint| given.by_alert.remove(fingerprint));
         let changes: Vec<_> = numbers.map(|number| (key(number), Value::Deleted)).collect();
@@ -385,6 +404,7 @@ mod tests {
         let end = End { alert: AlertHash::of(told.labels()), period: 1, explicit: false, ends_at: at(50) };
         let tell = Tell {
             seen: None,
+            due: at(60),
             sent: at(60),
             done: at(60),
             firing: Vec::new(),

@@ -2,21 +2,27 @@
 //!
 //! Three kinds of records (silences, log entries, alerts), each with an encoding and a merge that is the same on
 //! every node and in whatever order records arrive. What changes here goes into an [`Outbox`], from which the
-//! cluster takes it; what arrives is handed to [`Replica::merge`]. The same encoding of alerts is what the store
-//! keeps of them. This room knows the three nouns and the store; of nodes, packets and time-outs it knows nothing.
+//! cluster takes it; what arrives is handed to [`Replica::merge`]. Whoever changes a record says so to the outbox, whose
+//! digests are kept up to date so: comparing costs nothing where nothing changed. The same encoding of alerts is what
+//! the store keeps of them. This room knows the three nouns and the store; of nodes, packets and time-outs it knows nothing.
 
 mod alerts;
+mod held;
 mod outbox;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 pub use alerts::{AlertKeeper, decode_alert, encode_alert};
+pub use held::IsGuess;
 pub use outbox::Outbox;
 
 use crate::{
-    alert::{Alert, Change, Entry},
+    alert::{Alert, Change, Entry, Fingerprint},
     alerts::Alerts,
     clock::{Time, delta},
+    cluster::Digest,
     nflog::{LogKey, Nflog},
     silence::Silences,
     store::snapshot::SnapshotError,
@@ -91,10 +97,39 @@ impl Replica {
             && self.alerts.get(alert.fingerprint()).is_none()
     }
 
-    /// Alerts that peers need to know of: those that fire, and those that ended of late.
-    pub fn shared_alerts(&self, now: Time) -> impl Iterator<Item = Arc<Entry>> {
-        let horizon = now - delta(OVER_SHARED);
-        let is_shared = move |entry: &Arc<Entry>| entry.lock().ends_at.is_none_or(|end| end >= horizon);
-        self.alerts.snapshot().into_iter().filter(is_shared)
+    /// What is held of a kind, in short: silences and log entries that are not past their time, and alerts that fire
+    /// or ended of late, but for guesses of this node.
+    #[must_use]
+    pub fn digest(&self, kind: Kind, now: Time, is_guess: IsGuess<'_>) -> Digest {
+        let Some(held) = self.keeper.outbox().held() else { return Digest::default() };
+        match kind {
+            Kind::Silence | Kind::Log => held.digest(kind, now),
+            Kind::Alert => held.alerts_digest(&self.alerts, now, is_guess),
+        }
+    }
+
+    /// The records of a kind that the holder of `theirs` lacks, or may lack.
+    #[must_use]
+    pub fn missing(&self, kind: Kind, theirs: &Digest, now: Time, is_guess: IsGuess<'_>) -> Vec<Bytes> {
+        match kind {
+            Kind::Silence => {
+                let differs = self.digest(kind, now, is_guess).differs_from(theirs);
+                let silences = self.silences.all().into_iter().filter(|silence| silence.expires_at > now);
+                let differing = silences.filter(|silence| differs(Digest::hash(silence.id.as_str().as_bytes())));
+                differing.map(|silence| Silences::encode(&silence).into()).collect()
+            }
+            Kind::Log => {
+                let differs = self.digest(kind, now, is_guess).differs_from(theirs);
+                let entries = self.nflog.all().into_iter().filter(|(_, entry)| entry.expires_at > now);
+                let differing = entries.filter(|(key, _)| differs(Digest::hash(&Nflog::record_key(key))));
+                differing.map(|(key, entry)| Nflog::encode(&key, &entry).into()).collect()
+            }
+            Kind::Alert => {
+                let Some(held) = self.keeper.outbox().held() else { return Vec::new() };
+                let lacking = held.alerts_lacking(&self.alerts, now, is_guess, theirs);
+                let entries = lacking.into_iter().filter_map(|key| self.alerts.get(Fingerprint(key)));
+                entries.map(|entry| encode_alert(&entry.alert()).into()).collect()
+            }
+        }
     }
 }

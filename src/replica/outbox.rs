@@ -1,4 +1,4 @@
-//! Changes on their way to the peers: a bounded queue.
+//! Changes on their way to the peers: a bounded queue. And what is held, in short: see [`Held`].
 
 use std::{
     collections::VecDeque,
@@ -7,8 +7,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Delta, Kind};
-use crate::alert::Entry;
+use super::{Delta, Kind, held::Held};
+use crate::{
+    alert::{Entry, Fingerprint},
+    clock::Time,
+};
 
 /// Changes that peers have not been sent yet: bounded, the oldest are dropped first and the loss is noted, so that
 /// whoever drains knows that only a full exchange helps. Clones are the same outbox.
@@ -20,6 +23,7 @@ struct Queue {
     waiting: Mutex<Waiting>,
     filled: Notify,
     limit: usize,
+    held: Held,
 }
 
 #[derive(Default)]
@@ -53,6 +57,27 @@ impl Outbox {
         if let Some(queue) = &self.0 {
             queue.add(Delta::Alert(Arc::clone(entry)));
         }
+    }
+
+    /// A silence or log entry is held from now on, whoever made the change, and counts until then. `state` tells its key
+    /// and a number that differs for different content.
+    pub fn hold<K: AsRef<[u8]>>(&self, kind: Kind, state: impl FnOnce() -> (K, u64), until: Time) {
+        if let Some(queue) = &self.0 {
+            let (key, content) = state();
+            queue.held.set(kind, key.as_ref(), content, until);
+        }
+    }
+
+    /// An alert stands differently from now on, whoever made the change, or is gone.
+    pub fn note(&self, alert: Fingerprint) {
+        if let Some(queue) = &self.0 {
+            queue.held.note(alert);
+        }
+    }
+
+    /// `None` for a node alone.
+    pub(super) fn held(&self) -> Option<&Held> {
+        self.0.as_ref().map(|queue| &queue.held)
     }
 
     /// Takes up to `max` changes, oldest first, and tells whether any were dropped since the last time.

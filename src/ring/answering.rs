@@ -1,6 +1,6 @@
 //! What this node answers when it is asked, and what it makes of news.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -16,15 +16,36 @@ use crate::{
     nflog::{LogKey, Nflog},
     notify::peer::{
         Life, Mark,
-        claims::{Circle, Name},
+        claims::{Circle, KeyId, Name},
     },
     replica::encode_alert,
 };
 
+/// A node that a question is passed on to answers within so long, or the asker has to ask again.
+const CONSULT_LIMIT: Duration = Duration::from_millis(500);
+
+fn key_of(ask: &Ask) -> LogKey {
+    LogKey {
+        group_key: ask.group_key.as_str().into(),
+        receiver: ask.receiver.as_str().into(),
+        integration: ask.integration.as_str().into(),
+        index: ask.index,
+    }
+}
+
 impl Handler for Inner {
     fn call(&self, from: String, payload: Bytes) -> BoxFuture<'static, Option<Bytes>> {
         let response = match message::decode::<Request>(&payload) {
-            Some(Request::Asks(asks)) => Some(Response::Answers(self.answer_all(&from.into(), &asks))),
+            Some(Request::Asks(asks)) => {
+                let from = from.into();
+                let rivals = self.rivals(&from, &asks);
+                if let (false, Some(inner)) = (rivals.is_empty(), self.me.upgrade()) {
+                    return Box::pin(inner.answer_after(rivals, from, asks));
+                }
+                Some(Response::Answers(self.answer_all(&from, &asks)))
+            }
+            Some(Request::Passed(asker, asks)) => Some(Response::Answers(self.answer_all(&asker.into(), &asks))),
+            Some(Request::Decisions(Blob(question))) => return self.answer_on_decisions(question),
             Some(Request::Fresher(list)) => Some(Response::Fresher(fresh::answer(self, &list))),
             None => None,
         };
@@ -40,7 +61,7 @@ impl Handler for Inner {
             for (holder, claim) in claims {
                 let holder: Name = holder.as_deref().unwrap_or(from).into();
                 if holder != circle.me {
-                    free.extend(table.hear(&holder, &claim, std::time::Duration::ZERO, now));
+                    free.extend(table.hear(&holder, &claim, Duration::ZERO, now));
                 }
             }
         }
@@ -49,6 +70,41 @@ impl Handler for Inner {
 }
 
 impl Inner {
+    /// Nodes that got a "yes" here which stands against these questions, each with the questions.
+    fn rivals(&self, from: &Name, asks: &Asks) -> BTreeMap<Name, Vec<usize>> {
+        let (now, circle) = (self.clock.monotonic(), self.circle.load());
+        let mut rivals: BTreeMap<Name, Vec<usize>> = BTreeMap::new();
+        for (place, ask) in asks.asks.iter().enumerate() {
+            let tells = self.replica.nflog.peek(&key_of(ask)).map_or(0, |entry| entry.tells);
+            for rival in self.claims().rivals(from, &ask.claim, tells, &circle, now) {
+                rivals.entry(rival).or_default().push(place);
+            }
+        }
+        rivals
+    }
+
+    /// Passes the questions on to those who may have to give way, since the asker may not see them, and answers then.
+    async fn answer_after(self: Arc<Self>, rivals: BTreeMap<Name, Vec<usize>>, from: Name, asks: Asks) -> Option<Bytes> {
+        let consult = rivals.into_iter().map(|(rival, places)| self.consult(rival, places, &from, &asks));
+        futures_util::future::join_all(consult).await;
+        Some(message::encode(&Response::Answers(self.answer_all(&from, &asks))))
+    }
+
+    async fn consult(&self, rival: Name, places: Vec<usize>, from: &Name, asks: &Asks) {
+        let Some(cluster) = self.cluster.load_full() else { return };
+        let passed: Vec<Ask> = places.iter().filter_map(|place| asks.asks.get(*place)).cloned().collect();
+        let keys: Vec<KeyId> = passed.iter().map(|ask| ask.claim.key).collect();
+        let request = Request::Passed(from.to_string(), Asks { silences: asks.silences, asks: passed });
+        let mut answers = cluster.call([rival.to_string()], message::encode(&request), CONSULT_LIMIT);
+        while let Some((_, bytes)) = answers.next().await {
+            let Some(Response::Answers(answers)) = message::decode::<Response>(&bytes) else { continue };
+            for (key, answer) in keys.iter().zip(answers.answers) {
+                self.take_records(&answer);
+                self.claims().consulted(&rival, *key, answer.own.as_ref(), self.clock.monotonic());
+            }
+        }
+    }
+
     fn answer_all(&self, from: &Name, asks: &Asks) -> Answers {
         let silences = if asks.silences == self.silences_sum() { Vec::new() } else { self.silences_on_their_way() };
         let circle = self.circle.load_full();
@@ -59,17 +115,11 @@ impl Inner {
     }
 
     fn answer(&self, from: &Name, ask: &Ask, circle: &Arc<Circle>) -> Answer {
-        let reply = self.claims().answer(from, &ask.claim, circle, self.clock.monotonic());
-        if reply.warn {
-            self.say_of(Some(from.to_string()), ask.claim);
-        }
-        let key = LogKey {
-            group_key: ask.group_key.as_str().into(),
-            receiver: ask.receiver.as_str().into(),
-            integration: ask.integration.as_str().into(),
-            index: ask.index,
-        };
-        let entry = self.replica.nflog.peek(&key).filter(|entry| entry.content_hash() != ask.log);
+        let key = key_of(ask);
+        let entry = self.replica.nflog.peek(&key);
+        let tells = entry.as_ref().map_or(0, |entry| entry.tells);
+        let reply = self.claims().answer(from, &ask.claim, tells, circle, self.clock.monotonic());
+        let entry = entry.filter(|entry| entry.content_hash() != ask.log);
         Answer {
             yes: reply.yes,
             own: reply.own,

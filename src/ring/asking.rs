@@ -131,12 +131,7 @@ impl Inner {
     }
 
     fn take_answer(&self, from: &Name, answer: Answer, one: &Asked, circle: &Circle) {
-        if let Some(entry) = &answer.log {
-            let _ = self.take_in(Kind::Log, &entry.0);
-        }
-        for alert in &answer.alerts {
-            let _ = self.take_in(Kind::Alert, &alert.0);
-        }
+        self.take_records(&answer);
         let now = self.clock.monotonic();
         let mut claims = self.claims();
         if let Some(claim) = answer.own.filter(|claim| claim.key == one.key) {
@@ -150,6 +145,18 @@ impl Inner {
         if !answer.yes {
             tracing::debug!(component = "cluster", %from, tells = one.tells, "another node goes first");
             claims.refused(one.key, now);
+        }
+    }
+}
+
+impl Inner {
+    /// What a node knew that had been asked.
+    pub(super) fn take_records(&self, answer: &Answer) {
+        if let Some(entry) = &answer.log {
+            let _ = self.take_in(Kind::Log, &entry.0);
+        }
+        for alert in &answer.alerts {
+            let _ = self.take_in(Kind::Alert, &alert.0);
         }
     }
 }

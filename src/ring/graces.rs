@@ -21,6 +21,15 @@ struct Grace {
     until: Time,
 }
 
+impl Grace {
+    /// The alert ended when it seemed to, unless a sender has been heard since.
+    fn end(&self, alert: &mut Alert) {
+        if alert.ends_at == Some(self.until) {
+            alert.ends_at = Some(self.ended_at);
+        }
+    }
+}
+
 impl Graces {
     /// Out of what the disk kept, at start (see [`Alerts::restore`]).
     #[must_use]
@@ -45,14 +54,29 @@ impl Graces {
         !self.0.is_empty() && self.0.get(&alert).is_some_and(|grace| ends_at == Some(grace.until))
     }
 
+    /// A peer knows this firing of the alert, or a later one: its word takes the place of the guess. To be called
+    /// before the two are merged, since the guess would win by its late end.
+    pub fn give_way(&mut self, record: &Alert, alerts: &Alerts) {
+        let fingerprint = record.fingerprint();
+        let Some(grace) = self.0.get(&fingerprint) else { return };
+        if let Some(entry) = alerts.get(fingerprint) {
+            let mut alert = entry.lock();
+            if record.period < alert.period {
+                return;
+            }
+            grace.end(&mut alert);
+        }
+        self.0.remove(&fingerprint);
+    }
+
     /// A receiver was told of ends: those alerts are over, also here.
     pub fn take_back(&mut self, told: &LogEntry, alerts: &Alerts) {
         self.0.retain(|fingerprint, grace| {
             let Word::Resolved(end) = told.word(grace.hash) else { return true };
             let Some(entry) = alerts.get(*fingerprint) else { return false };
             let mut alert = entry.lock();
-            if end.period >= alert.period && alert.ends_at == Some(grace.until) {
-                alert.ends_at = Some(grace.ended_at);
+            if end.period >= alert.period {
+                grace.end(&mut alert);
             }
             false
         });

@@ -25,10 +25,14 @@ pub(super) enum Request {
     Asks(Asks),
     /// Alerts that are about to run out here: fingerprint, period, end in milliseconds.
     Fresher(Vec<(u64, u64, i64)>),
+    /// Questions of a third node, passed on because the receiver got a "yes" that stands against them.
+    Passed(String, Asks),
+    /// For the decision log.
+    Decisions(Blob),
 }
 
 /// "I am about to tell these; may I, and what do you know that I do not?"
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Asks {
     /// One number for all silences.
     pub silences: u64,
@@ -36,7 +40,7 @@ pub(super) struct Asks {
 }
 
 /// One key of them.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ask {
     pub claim: Claim,
     pub group_key: String,
@@ -52,7 +56,7 @@ pub(super) struct Ask {
 }
 
 /// How the alerts of a group stand at the asker's.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Alerts {
     /// Fingerprint and number of the mark.
     Listed(Vec<(u64, u64)>),
@@ -63,6 +67,7 @@ pub(super) enum Alerts {
 pub(super) enum Response {
     Answers(Answers),
     Fresher(Vec<Blob>),
+    Decisions(Blob),
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -84,7 +89,7 @@ pub(super) struct Answer {
     pub alerts: Vec<Blob>,
 }
 
-/// News: claims of the node that tells, or of another one that it heard of this moment.
+/// News: claims of the node that tells, or of the one that is named.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct News {
     pub claims: Vec<(Option<String>, Claim)>,

@@ -6,6 +6,7 @@
 //! * [`asking`] and [`answering`]: the question before a notification (reference/decide.md 3.2 to 3.6), all of one
 //!   moment in one message; [`message`] is what goes over the wire;
 //! * [`fresh`]: before an alert runs out here, the peers are asked whether they heard of it later;
+//! * [`decisions`]: questions about decisions, on their way;
 //! * [`graces`]: what this node only guesses after a restart.
 //!
 //! The rules of claims are `notify::peer`'s. This file wires it, keeps the beat (gaps of the own timers, renewals of
@@ -13,6 +14,7 @@
 
 mod answering;
 mod asking;
+mod decisions;
 mod fresh;
 mod graces;
 mod message;
@@ -24,7 +26,7 @@ mod tests;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -38,19 +40,20 @@ use tokio::{
 };
 
 pub use self::graces::Graces;
-use self::{asking::Asking, message::News, records::Digests, spread::Spread};
+use self::{asking::Asking, message::News, spread::Spread};
 use crate::{
     clock::{Clock, Correction},
-    cluster::{Cluster, ClusterConfig, ClusterError, ClusterMetrics, Network, State, Via, View},
+    cluster::{Cluster, ClusterConfig, ClusterError, ClusterMetrics, Member, Network, State, Via, View},
+    decisions::Reader,
     dispatch::Dispatcher,
     inhibit::Inhibitor,
     metrics::Metrics,
-    nflog::LogKey,
+    nflog::{LogKey, Writer},
     notify::{
         Peer,
         peer::{
             Answers, End, Neighbours, Others, Question,
-            claims::{Circle, Claim, Claims, KeyId},
+            claims::{Circle, Claim, Claims, KeyId, Name, Phase},
         },
     },
     random::Random,
@@ -88,6 +91,8 @@ pub struct RingParts {
     /// Into which the replica's parts put their changes.
     pub outbox: Outbox,
     pub graces: Graces,
+    /// What peers that ask about decisions are shown.
+    pub decisions: Reader,
     /// `--cluster.peer-timeout`.
     pub peer_timeout: Duration,
 }
@@ -97,13 +102,14 @@ pub struct RingParts {
 pub struct Ring(Arc<Inner>);
 
 struct Inner {
+    me: Weak<Inner>,
     clock: Clock,
     correction: Correction,
     metrics: Arc<Metrics>,
     replica: Replica,
     outbox: Outbox,
     graces: Mutex<Graces>,
-    digests: Mutex<Digests>,
+    decisions: Reader,
     spread: Spread,
     asking: Asking,
     claims: Mutex<Claims>,
@@ -114,7 +120,7 @@ struct Inner {
     pace: Mutex<Pace>,
     settled: Notify,
     /// Claims to be told.
-    news: Mutex<Vec<(Option<String>, Claim)>>,
+    news: Mutex<Vec<Claim>>,
     news_came: Notify,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -138,19 +144,20 @@ impl Ring {
         let now = parts.clock.monotonic();
         let seq = parts.clock.now().timestamp_nanos_opt().unwrap_or_default().max(0).cast_unsigned();
         let step = parts.peer_timeout.min(STEP_MAX);
-        Ring(Arc::new(Inner {
+        Ring(Arc::new_cyclic(|me| Inner {
+            me: me.clone(),
             clock: parts.clock,
             correction: parts.correction,
             metrics: parts.metrics,
             replica: parts.replica,
             outbox: parts.outbox,
             graces: Mutex::new(parts.graces),
-            digests: Mutex::default(),
+            decisions: parts.decisions,
             spread: Spread::default(),
             asking: Asking::default(),
             claims: Mutex::new(Claims::new(seq)),
             step,
-            circle: ArcSwap::from_pointee(Circle { me: "".into(), live: Vec::new(), step }),
+            circle: ArcSwap::from_pointee(Circle { me: "".into(), live: Vec::new(), ready: Vec::new(), step }),
             cluster: ArcSwapOption::empty(),
             effects: OnceLock::new(),
             pace: Mutex::new(Pace { beat: now, hold_until: now }),
@@ -164,7 +171,13 @@ impl Ring {
     /// For the pipeline.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        Peer::among(self.0.clone())
+        Peer::among(self.neighbours())
+    }
+
+    /// The rules that are behind [`Ring::peer`]; a simulation takes one or the other away.
+    #[must_use]
+    pub fn neighbours(&self) -> Arc<dyn Neighbours> {
+        self.0.clone()
     }
 
     /// Joins the cluster. What peers know reaches these from now on; the dispatcher may be started afterwards.
@@ -278,10 +291,6 @@ impl Inner {
         lock(&self.graces)
     }
 
-    fn digests(&self) -> MutexGuard<'_, Digests> {
-        lock(&self.digests)
-    }
-
     fn pace(&self) -> MutexGuard<'_, Pace> {
         lock(&self.pace)
     }
@@ -304,10 +313,12 @@ impl Inner {
     fn on_view(&self) {
         let Some(cluster) = self.cluster.load_full() else { return };
         let view = cluster.view();
-        let live: Vec<Arc<str>> = view.live().map(|member| Arc::from(member.name.as_str())).collect();
-        let changed = self.circle.load().live != live;
+        let name = |member: &Member| Arc::from(member.name.as_str());
+        let (live, ready): (Vec<Arc<str>>, Vec<_>) = (view.live().map(name).collect(), view.ready().map(name).collect());
+        let before = self.circle.load();
+        let changed = before.live != live || before.ready != ready;
         if changed {
-            self.circle.store(Arc::new(Circle { me: cluster.name().into(), live, step: self.step }));
+            self.circle.store(Arc::new(Circle { me: cluster.name().into(), live, ready, step: self.step }));
             let waiting = self.claims().waiting();
             waiting.iter().for_each(|key| self.look_again(key));
         }
@@ -336,13 +347,9 @@ impl Inner {
 
     fn say(&self, claim: Option<Claim>) {
         if let Some(claim) = claim {
-            self.say_of(None, claim);
+            lock(&self.news).push(claim);
+            self.news_came.notify_one();
         }
-    }
-
-    fn say_of(&self, holder: Option<String>, claim: Claim) {
-        lock(&self.news).push((holder, claim));
-        self.news_came.notify_one();
     }
 
     fn tell_waiting_news(&self) {
@@ -354,7 +361,8 @@ impl Inner {
         self.tell(claims, Via::UdpAndTcp);
     }
 
-    fn tell(&self, claims: Vec<(Option<String>, Claim)>, via: Via) {
+    fn tell(&self, claims: Vec<Claim>, via: Via) {
+        let claims = claims.into_iter().map(|claim| (None, claim)).collect();
         if let Some(cluster) = &*self.cluster.load() {
             cluster.tell(message::encode(&News { claims }), via);
         }
@@ -363,7 +371,7 @@ impl Inner {
     fn renew_claims(&self, now: Instant) {
         let claims = self.claims().renewals(now);
         for part in claims.chunks(RENEWALS_PER_PACKET) {
-            self.tell(part.iter().map(|claim| (None, *claim)).collect(), Via::Udp);
+            self.tell(part.to_vec(), Via::Udp);
         }
     }
 }
@@ -385,7 +393,7 @@ async fn keep_beat(inner: Arc<Inner>) {
     loop {
         ticks.tick().await;
         let now = inner.clock.monotonic();
-        inner.replica.alerts.beat(inner.clock.now());
+        inner.replica.alerts.beat(&inner.clock);
         {
             let mut pace = inner.pace();
             let late = now.saturating_duration_since(pace.beat);
@@ -463,5 +471,20 @@ impl Neighbours for Inner {
             End::Failed(failing) => Some(self.claims().fail(key, failing, now)),
         };
         self.say(claim);
+    }
+
+    fn holder(&self, key: &LogKey, tells: u64) -> Option<(Name, Phase)> {
+        self.claims().holder(KeyId::of(key), tells, self.clock.monotonic())
+    }
+
+    fn order(&self, key: &LogKey, tells: u64) -> Vec<Name> {
+        self.claims().order(KeyId::of(key), tells, &self.circle.load())
+    }
+
+    fn name_of(&self, writer: Writer) -> Option<Name> {
+        let cluster = self.cluster.load_full()?;
+        let view = cluster.view();
+        let found = view.members.iter().find(|member| Writer::named(&member.name) == writer);
+        found.map(|member| member.name.as_str().into())
     }
 }

@@ -132,7 +132,7 @@ impl Ledger {
     fn enter_life(&mut self, slot: Slot, now: Time) {
         let Some(entry) = self.records.get_mut(&slot) else { return };
         let silence = &entry.silence;
-        if now < silence.starts_at {
+        if !silence.has_begun(now) {
             self.pending.insert((silence.starts_at, slot));
         } else if now <= silence.ends_at {
             self.active.insert((silence.ends_at, slot));

@@ -12,10 +12,7 @@ mod wire;
 
 use std::{
     io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -127,10 +124,20 @@ impl Default for Query {
     }
 }
 
+/// What somebody did to a silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Created,
+    Updated,
+}
+
+/// Hears of it.
+pub type Watcher = Box<dyn Fn(Act, &Silence) + Send + Sync>;
+
 /// All silences. Shared by reference; only [`Silences::set`] and [`Silences::expire`] wait, for the disk.
 pub struct Silences {
     ledger: Mutex<Ledger>,
-    version: AtomicU64,
+    watcher: OnceLock<Watcher>,
     config: SilencesConfig,
     store: Store,
     outbox: Outbox,
@@ -155,9 +162,9 @@ impl Silences {
     /// When either is damaged.
     pub fn open(config: SilencesConfig, around: Surroundings) -> Result<Arc<Self>, LoadError> {
         let Surroundings { store, outbox, clock, random, metrics } = around;
-        let ledger = Mutex::default();
+        let (ledger, watcher) = (Mutex::default(), OnceLock::new());
         let silences =
-            Arc::new(Silences { ledger, version: AtomicU64::new(1), config, store, outbox, clock, random, metrics });
+            Arc::new(Silences { ledger, watcher, config, store, outbox, clock, random, metrics });
         silences.load_store()?;
         silences.load_snapshot()?;
         silences.note_sizes(&silences.ledger());
@@ -175,6 +182,7 @@ impl Silences {
         for (_, bytes) in self.store.load(Table::Silences)? {
             let silence = wire::decode(&bytes).map_err(LoadError::Record)?;
             self.note_broken(&silence, "load_snapshot");
+            self.hold(&silence);
             ledger.put(Arc::new(silence), now);
         }
         Ok(())
@@ -193,6 +201,7 @@ impl Silences {
             if ledger.get(silence.id.as_str()).is_none_or(|mine| is_newer(&silence, mine)) {
                 self.note_broken(&silence, "load_snapshot");
                 changes.push(change(&silence));
+                self.hold(&silence);
                 ledger.put(Arc::new(silence), now);
             }
         }
@@ -273,6 +282,7 @@ impl Silences {
         });
         self.check_size(&edited)?;
         self.log(&edited, "updated");
+        self.tell(Act::Updated, &edited);
         Ok(edited)
     }
 
@@ -295,6 +305,7 @@ impl Silences {
         };
         self.check_size(&made)?;
         self.log(&made, "created");
+        self.tell(Act::Created, &made);
         Ok(made)
     }
 
@@ -305,6 +316,12 @@ impl Silences {
         }
         let size = prost::Message::encoded_len(&wire::message(silence));
         if size > limit { Err(SetError::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    fn tell(&self, act: Act, silence: &Silence) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher(act, silence);
+        }
     }
 
     fn log(&self, silence: &Silence, what: &str) {
@@ -328,15 +345,21 @@ impl Silences {
         }
     }
 
+    /// Says what is held from now on, for comparing with peers. Under the lock, so that the last word is the last.
+    fn hold(&self, silence: &Silence) {
+        let updated = silence.updated_at.timestamp_nanos_opt().unwrap_or_default();
+        self.outbox.hold(Kind::Silence, || (silence.id.as_str(), updated.cast_unsigned()), silence.expires_at);
+    }
+
     /// Puts changed silences in force, and hands them to the disk. Under the lock, so that it sees
     /// changes in the order in which memory did.
     fn commit(&self, ledger: &mut Ledger, changed: Vec<Silence>, now: Time) -> Durable {
         let mut changes = Changes::with_capacity(changed.len());
         for silence in changed {
             changes.push(change(&silence));
+            self.hold(&silence);
             ledger.put(Arc::new(silence), now);
         }
-        self.version.fetch_add(1, Ordering::Relaxed);
         self.note_sizes(ledger);
         self.store.write(Table::Silences, changes)
     }
@@ -360,6 +383,18 @@ impl Silences {
             (id, self.commit(&mut ledger, changed, now))
         };
         durable.await.map_err(|source| NotDurable { id, source }.into())
+    }
+
+    /// `watcher` hears of silences that are made and changed here.
+    pub fn set_watcher(&self, watcher: Watcher) {
+        // There is one.
+        let _ = self.watcher.set(watcher);
+    }
+
+    /// One silence, whatever its state.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Arc<Silence>> {
+        self.ledger().get(id).cloned()
     }
 
     /// One silence with its state.
@@ -439,12 +474,6 @@ impl Silences {
         Ok(true)
     }
 
-    /// Raised with each change: two equal numbers, equal silences.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Relaxed)
-    }
-
     /// The record of a silence, for peers.
     #[must_use]
     pub fn encode(silence: &Silence) -> Vec<u8> {
@@ -480,7 +509,6 @@ impl Silences {
     fn collect_garbage(&self, now: Time) {
         let mut ledger = self.ledger();
         let gone = ledger.collect_garbage(now);
-        self.version.fetch_add(1, Ordering::Relaxed);
         self.note_sizes(&ledger);
         if !gone.is_empty() {
             let changes = gone.iter().map(|id| (key(id), Value::Deleted)).collect();

@@ -326,6 +326,19 @@ fn an_edit_is_newer_than_what_it_edits_even_if_the_clock_went_back() {
     assert!(is_newer(&old.expired(at(1000), RETENTION), &old));
 }
 
+#[test]
+fn a_silence_that_began_when_it_was_made_is_in_force_where_the_clock_is_behind() {
+    let mut ledger = Ledger::default();
+    // Made at 100 by a clock that is right, and heard of at 30.
+    for made in [silence("now", "a=b", 100, 200, 100), silence("later", "a=b", 150, 200, 100)] {
+        ledger.put(Arc::new(made), at(30));
+    }
+    let active = ledger.silenced_by(Fingerprint(1), &labels(&[("a", "b")]), at(30), &mut Work::default());
+    assert_eq!(active.iter().map(|silence| silence.id.as_str()).collect::<Vec<_>>(), ["now"]);
+    let counts = ledger.counts(at(30));
+    assert_eq!((counts.active, counts.pending), (1, 1));
+}
+
 // All silences together, against the plain rule: every silence is asked about every alert.
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

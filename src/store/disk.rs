@@ -8,7 +8,7 @@ use std::{
 
 use redb::{Builder, Database, DatabaseError, StorageBackend, backends::FileBackend};
 
-use super::{OpenError, journal::JOURNAL_BYTES};
+use super::{OpenError, gather::Gathering, journal::JOURNAL_BYTES};
 
 /// The database file inside the storage path.
 pub const DATABASE: &str = "carillon.redb";
@@ -66,6 +66,26 @@ pub trait Disk: Send + Sync + 'static {
     /// When it cannot be written; the old file stays.
     fn replace(&self, name: &str, fill: Fill<'_>) -> io::Result<u64>;
 
+    /// Adds to the end of a file, and makes the file (and the directory of which its name speaks) if it is missing. Nothing
+    /// is synced.
+    ///
+    /// # Errors
+    /// When it cannot be written; a part of it may be in the file.
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Removes a file; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Names, without the directory's, and sizes of the files in a directory of the storage path; none if there is no such
+    /// directory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn list(&self, directory: &str) -> io::Result<Vec<(String, u64)>>;
+
     /// A file's name for messages.
     fn path_of(&self, name: &str) -> String;
 }
@@ -117,7 +137,12 @@ impl Disk for Directory {
             fs::rename(&new, &path)?;
             self.sync_names();
         }
-        builder.open(&path)
+        let file = File::options().read(true).write(true).open(&path)?;
+        if file.metadata()?.len() == 0 {
+            // Given a backend, the builder would take this for a new file.
+            return builder.open(&path);
+        }
+        builder.create_with_backend(Gathering::new(file)?)
     }
 
     fn database_bytes(&self) -> io::Result<Option<Vec<u8>>> {
@@ -166,6 +191,35 @@ impl Disk for Directory {
                 Err(error)
             }
         }
+    }
+
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.file(name);
+        let open = || File::options().append(true).create(true).open(&path);
+        let mut file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                path.parent().map_or(Ok(()), fs::create_dir_all)?;
+                open()?
+            }
+            other => other?,
+        };
+        file.write_all(bytes)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        optional(fs::remove_file(self.file(name))).map(drop)
+    }
+
+    fn list(&self, directory: &str) -> io::Result<Vec<(String, u64)>> {
+        let mut found = Vec::new();
+        for entry in optional(fs::read_dir(self.file(directory)))?.into_iter().flatten() {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            if about.is_file() {
+                found.push((entry.file_name().to_string_lossy().into_owned(), about.len()));
+            }
+        }
+        Ok(found)
     }
 
     fn path_of(&self, name: &str) -> String {

@@ -128,6 +128,7 @@ impl Engine {
             Ok(database) => {
                 engine.database = Some(database);
                 engine.read_journal()?;
+                engine.open_journal();
                 return Ok((engine, None));
             }
             Err(EngineError::Redb(error)) => classify(&DatabaseError::from_any(error)),
@@ -218,10 +219,7 @@ impl Engine {
         if !is_small || self.database.is_none() || batch.changes.is_empty() {
             return false;
         }
-        if self.journal.is_none() {
-            // Without one the database takes everything, only at a higher price.
-            self.journal = self.disk.open_journal().ok().map(|file| Journal::new(file, self.position));
-        }
+        self.open_journal();
         match self.journal.as_mut().map(|journal| journal.append(&batch.changes)) {
             Some(Ok(true)) => {
                 let changes = std::mem::take(&mut batch.changes);
@@ -233,6 +231,14 @@ impl Engine {
                 false
             }
             Some(Ok(false)) | None => false,
+        }
+    }
+
+    /// Made at the start, so that the first notification does not pay for it. Without one the database takes
+    /// everything, only at a higher price.
+    fn open_journal(&mut self) {
+        if self.journal.is_none() {
+            self.journal = self.disk.open_journal().ok().map(|file| Journal::new(file, self.position));
         }
     }
 

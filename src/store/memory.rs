@@ -283,6 +283,29 @@ impl Disk for MemoryDisk {
         Ok(size)
     }
 
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        image.files.entry(name.to_owned()).or_default().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        image.files.remove(name);
+        Ok(())
+    }
+
+    fn list(&self, directory: &str) -> io::Result<Vec<(String, u64)>> {
+        let image = self.image();
+        let inside = |(name, bytes): (&String, &Vec<u8>)| {
+            let (parent, name) = name.rsplit_once('/')?;
+            (parent == directory).then(|| (name.to_owned(), bytes.len() as u64))
+        };
+        Ok(image.files.iter().filter_map(inside).collect())
+    }
+
     fn path_of(&self, name: &str) -> String {
         name.to_owned()
     }

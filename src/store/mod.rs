@@ -9,6 +9,7 @@
 
 mod disk;
 mod engine;
+mod gather;
 mod journal;
 mod memory;
 mod queue;

@@ -21,10 +21,10 @@ mod format;
 mod functions;
 #[cfg(test)]
 mod goldens;
-mod gotime;
+pub(crate) mod gotime;
 mod html;
 mod json;
-mod layout;
+pub(crate) mod layout;
 mod lex;
 mod limits;
 mod members;

@@ -74,6 +74,11 @@ impl Passwords {
     }
 }
 
+/// The name that the request gives.
+pub(super) fn name(headers: &HeaderMap) -> Option<String> {
+    credentials(headers).map(|(name, _)| name)
+}
+
 fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;

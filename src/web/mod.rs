@@ -17,6 +17,8 @@ mod serve;
 mod service;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -32,8 +34,9 @@ use self::{
     serve::Server,
     service::{OpenFile, Service},
 };
+pub(crate) use self::file::{ServerSection, ServerTls};
 pub use self::{file::WebFileError, listen::ListenError, serve::CONNECTIONS_MAX};
-use crate::api::Api;
+use crate::{api::Api, ui::Ui};
 
 /// What the flags say.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,8 @@ pub struct WebOptions {
     pub get_concurrency: usize,
     /// For each request; `None` or zero: unlimited.
     pub timeout: Option<Duration>,
+    /// Files and connections that the process may have open; `None`: unlimited.
+    pub open_files_max: Option<u64>,
 }
 
 /// A request to load the configuration again; the result is sent back.
@@ -108,6 +113,7 @@ impl Web {
     pub async fn serve(
         self,
         api: Arc<Api>,
+        ui: Arc<Ui>,
         reload: mpsc::Sender<ReloadRequest>,
         stop: watch::Receiver<bool>,
         drain: Duration,
@@ -119,8 +125,8 @@ impl Web {
             tracing::info!(http2, %address, "{encryption}");
         }
         let metrics = Arc::clone(&api.metrics);
-        let service = Arc::new(Service::new(&self.options, self.file, api, reload));
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let service = Arc::new(Service::new(&self.options, self.file, api, ui, reload));
+        let places = Arc::new(Semaphore::new(serve::connections_max(self.options.open_files_max)));
         let server = Arc::new(Server { service, tls: self.tls, metrics, places });
         let mut loops = JoinSet::new();
         for listener in self.listeners {

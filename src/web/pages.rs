@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
 
 use crate::{
     api::{Answer, Body},
@@ -15,7 +16,6 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const METRICS_TEXT: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
 
-const INDEX: &str = include_str!("index.html");
 const FAVICON: &[u8] = include_bytes!("favicon.svg");
 const V1_GONE: &str = concat!(
     r#"{"status":"deprecated","error":"The Alertmanager v1 API was deprecated in version 0.16.0 and is removed"#,
@@ -96,10 +96,6 @@ pub(super) fn v1_gone() -> Answer {
     answer(StatusCode::GONE, HeaderValue::from_static("application/json"), V1_GONE)
 }
 
-pub(super) fn index() -> Answer {
-    uncached(answer(StatusCode::OK, HTML, INDEX))
-}
-
 pub(super) fn favicon() -> Answer {
     uncached(answer(StatusCode::OK, HeaderValue::from_static("image/svg+xml"), FAVICON))
 }
@@ -138,13 +134,33 @@ pub(super) fn metrics(metrics: &Metrics, headers: &HeaderMap) -> Answer {
     }
 }
 
-fn gzipped(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn gzipped(text: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
     encoder.write_all(text).ok()?;
     encoder.finish().ok()
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// The answer in compressed form, if that is worth it.
+pub(super) async fn packed(answer: Answer) -> Answer {
+    const WORTH: usize = 1_024;
+    if answer.body().known_len().is_none_or(|length| length < WORTH) {
+        return answer;
+    }
+    let (mut parts, body) = answer.into_parts();
+    // It is whole, so that it is there at once.
+    let Ok(whole) = body.collect().await;
+    let whole = whole.to_bytes();
+    match gzipped(&whole) {
+        Some(packed) => {
+            parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            Response::from_parts(parts, Body::whole(packed))
+        }
+        None => Response::from_parts(parts, Body::whole(whole)),
+    }
+}
+
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);

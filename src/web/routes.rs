@@ -8,12 +8,11 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use crate::api::valid_escapes;
+use crate::{api::valid_escapes, ui::Place};
 
 /// A page outside of API version 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page {
-    Index,
     Favicon,
     Metrics,
     Healthy,
@@ -23,8 +22,7 @@ pub(super) enum Page {
 }
 
 /// Path, label `handler` of the request metrics, page, methods. One `*` at the end stands for one segment.
-const PAGES: [(&str, &str, Page, &[Method]); 11] = [
-    ("/", "/", Page::Index, &[Method::GET]),
+const PAGES: [(&str, &str, Page, &[Method]); 10] = [
     ("/favicon.ico", "/favicon.ico", Page::Favicon, &[Method::GET]),
     ("/metrics", "/metrics", Page::Metrics, &[Method::GET]),
     ("/-/healthy", "/-/healthy", Page::Healthy, &[Method::GET, Method::HEAD]),
@@ -42,6 +40,8 @@ const PAGES: [(&str, &str, Page, &[Method]); 11] = [
 pub(super) enum Target<'p> {
     /// API version 2, and what follows `/api/v2` in the path, escapes and all.
     Api(&'p str),
+    /// A page for people.
+    Ui(Place<'p>),
     /// With the label for metrics.
     Page(Page, &'static str),
     /// The path was not in its clean form; every method is sent there.
@@ -84,6 +84,9 @@ impl Routes {
                 return Target::Api(rest);
             }
         }
+        if let Some(place) = path.strip_prefix(self.prefix.as_str()).and_then(Place::of) {
+            return Target::Ui(place);
+        }
         let decoded = percent_decode_str(path).decode_utf8_lossy();
         let clean = cleaned(&decoded);
         if *clean != *decoded {
@@ -116,6 +119,9 @@ impl Routes {
     fn near(&self, method: &Method, path: &str) -> Option<String> {
         let has = |path: &str| self.find(path).is_some_and(|(.., methods)| methods.contains(method));
         let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+        if [Method::GET, Method::HEAD].contains(method) && self.is_for_people(&other) {
+            return Some(other);
+        }
         [path, &other].into_iter().find_map(|path| {
             let known = PAGES.iter().find_map(|(pattern, ..)| {
                 let stem = format!("{}{}", self.prefix, pattern.trim_end_matches('*'));
@@ -125,6 +131,10 @@ impl Routes {
             })?;
             has(&known).then_some(known)
         })
+    }
+
+    fn is_for_people(&self, path: &str) -> bool {
+        path.strip_prefix(self.prefix.as_str()).and_then(Place::of).is_some()
     }
 
     /// The methods of a known path with OPTIONS, sorted.

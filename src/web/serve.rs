@@ -27,12 +27,22 @@ use crate::metrics::Metrics;
 /// Connections at once, over all listeners. Above it, new ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 4096;
 
+/// Connections at once where the process may have so many files open: half of them at most, because the disk, the peers
+/// and the receivers need some whoever calls.
+pub(super) fn connections_max(open_files_max: Option<u64>) -> usize {
+    let half = open_files_max.map_or(usize::MAX, |max| usize::try_from(max / 2).unwrap_or(usize::MAX));
+    half.clamp(1, CONNECTIONS_MAX)
+}
+
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// From the end of one request to the end of the next one's head. Prometheus keeps connections for 5 minutes.
 const HEAD_TIME: Duration = Duration::from_secs(15 * 60);
 const HEAD_BYTES_MAX: usize = 512 << 10;
 const HTTP2_STREAMS_MAX: u32 = 250;
 const HTTP2_HEADERS_BYTES_MAX: u32 = 64 << 10;
+/// A client that takes nothing of its answer for so long is given up, and the place of its request is free.
+#[cfg(target_os = "linux")]
+const STALL_TIME: Duration = Duration::from_secs(60);
 /// After a failure to accept, which may be for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -103,6 +113,8 @@ impl Server {
     ) {
         // Without it small answers may wait; that it cannot be set matters to nothing else.
         let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALL_TIME));
         let Some(acceptor) = &self.tls else { return self.http1(stream, from, stop).await };
         let config = match acceptor.current() {
             Ok(config) => config,
@@ -195,5 +207,18 @@ fn report(ended: &Result<(), tokio::task::JoinError>) {
         && error.is_panic()
     {
         tracing::error!(err = %error, "A request was dropped because its handler panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_get_at_most_half_of_the_files_that_may_be_open() {
+        assert_eq!(connections_max(Some(1024)), 512);
+        assert_eq!(connections_max(Some(65_536)), CONNECTIONS_MAX);
+        assert_eq!(connections_max(None), CONNECTIONS_MAX);
+        assert_eq!(connections_max(Some(0)), 1);
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     ReloadRequest, WebOptions,
-    auth::Passwords,
+    auth::{self, Passwords},
     file::{Settings, WebFile, WebFileError},
     limits::{GetLimit, RateLimit},
     pages,
@@ -21,14 +21,16 @@ use super::{
 };
 use crate::{
     alert::text::format_go_duration,
-    api::{self, Answer, Api},
+    api::{self, Answer, Api, Body},
     clock::{Clock, delta},
     metrics::Metrics,
+    ui::{Ui, Visitor},
 };
 
 /// Answers requests, each on its own. Shared by all connections.
 pub(super) struct Service {
     api: Arc<Api>,
+    ui: Arc<Ui>,
     clock: Clock,
     metrics: Arc<Metrics>,
     routes: Routes,
@@ -50,6 +52,7 @@ impl Service {
         options: &WebOptions,
         file: Option<OpenFile>,
         api: Arc<Api>,
+        ui: Arc<Ui>,
         reload: mpsc::Sender<ReloadRequest>,
     ) -> Self {
         let (clock, metrics) = (api.clock.clone(), Arc::clone(&api.metrics));
@@ -64,13 +67,14 @@ impl Service {
             timeout: options.timeout.filter(|timeout| !timeout.is_zero()),
             guard,
             api,
+            ui,
             clock,
             metrics,
             reload,
         }
     }
 
-    pub async fn answer<B>(&self, request: Request<B>) -> Answer
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes>,
     {
@@ -83,7 +87,19 @@ impl Service {
             return pages::error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
         };
         let admitted = settings.users.is_empty() || guard.passwords.admit(&settings.users, request.headers()).await;
-        let mut answer = if admitted { self.limited(request).await } else { unauthorized() };
+        let login = auth::name(request.headers()).filter(|_| !settings.users.is_empty());
+        let visitor = Visitor { read_only: login.as_ref().is_some_and(|name| settings.read_only.contains(name)), login };
+        let mut answer = if !admitted {
+            unauthorized()
+        } else if visitor.read_only && !request.method().is_safe() {
+            pages::error(StatusCode::FORBIDDEN, "This login may read only.")
+        } else {
+            if visitor.login.is_some() {
+                request.extensions_mut().insert(api::Authenticated);
+            }
+            request.extensions_mut().insert(visitor);
+            self.limited(request).await
+        };
         for (name, value) in &settings.headers {
             answer.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
@@ -128,6 +144,16 @@ impl Service {
                 let answer = self.api.handle(path, uri.path(), request).await;
                 self.observed(api::handler_label(path), &method, started, answer)
             }
+            Target::Ui(place) => {
+                let visitor = request.extensions().get::<Visitor>().cloned().unwrap_or_default();
+                let packed = pages::takes_gzip(request.headers());
+                let (label, answer) = (place.label(), self.ui.handle(place, request, visitor).await);
+                let answer = if packed { pages::packed(answer).await } else { answer };
+                let size = answer.body().known_len().unwrap_or_default();
+                let sizes = self.metrics.http_response_size_bytes.with_label_values(&[label, method_label(&method)]);
+                sizes.observe(size as f64);
+                self.observed(label, &method, started, without_body(&method, answer))
+            }
             Target::Page(page, label) => {
                 let (parts, _) = request.into_parts();
                 let answer = self.page(page, &parts).await;
@@ -151,7 +177,6 @@ impl Service {
 
     async fn page(&self, page: Page, parts: &Parts) -> Answer {
         match page {
-            Page::Index => pages::index(),
             Page::Favicon => pages::favicon(),
             Page::Metrics => {
                 self.metrics.promhttp_requests_in_flight.inc();
@@ -220,6 +245,14 @@ pub(super) fn method_label(method: &Method) -> &'static str {
         Method::TRACE => "trace",
         _ => "unknown",
     }
+}
+
+/// HEAD gets the head alone.
+fn without_body(method: &Method, mut answer: Answer) -> Answer {
+    if method == Method::HEAD {
+        *answer.body_mut() = Body::empty();
+    }
+    answer
 }
 
 fn unauthorized() -> Answer {

@@ -18,9 +18,13 @@ use super::{
     ReloadFailed, ReloadRequest, Web, WebOptions,
     service::{self, Service},
 };
-use crate::api::{
-    Answer,
-    testing::{api, text},
+use crate::{
+    api::{
+        Answer, Api,
+        testing::{api, text},
+    },
+    random::Random,
+    ui::{Ui, UiParts},
 };
 
 const CONFIG: &str = "route: {receiver: r}\nreceivers: [{name: r}]\n";
@@ -28,7 +32,13 @@ const CONFIG: &str = "route: {receiver: r}\nreceivers: [{name: r}]\n";
 fn service(options: &WebOptions) -> (Service, mpsc::Receiver<ReloadRequest>) {
     let (sender, receiver) = mpsc::channel(1);
     let file = service::open_file(options.config_file.as_ref()).unwrap();
-    (Service::new(options, file, api(CONFIG), sender), receiver)
+    let api = api(CONFIG);
+    (Service::new(options, file, Arc::clone(&api), ui(&api), sender), receiver)
+}
+
+fn ui(api: &Arc<Api>) -> Arc<Ui> {
+    let external_url = "http://am.example".into();
+    Ui::new(UiParts { api: Arc::clone(api), random: Random::seeded(1), external_url, flags: Vec::new() })
 }
 
 fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
@@ -186,7 +196,8 @@ async fn start(options: WebOptions) -> Running {
     let (stop, stopped) = watch::channel(false);
     let web = Web::bind(options).await.unwrap();
     let address = web.addresses()[0];
-    let task = tokio::spawn(web.serve(api(CONFIG), sender, stopped, Duration::from_secs(5)));
+    let api = api(CONFIG);
+    let task = tokio::spawn(web.serve(Arc::clone(&api), ui(&api), sender, stopped, Duration::from_secs(5)));
     Running { address, stop, task, _reload: reload }
 }
 

@@ -7,6 +7,7 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     collections::BTreeMap,
     env,
     fmt::Write as _,
@@ -294,6 +295,15 @@ fn peak_memory_kb() -> u64 {
 /// Where the last panic of any thread was: a parser may run on a thread of its own.
 static LAST_PLACE: Mutex<Option<String>> = Mutex::new(None);
 
+/// Panics of this thread so far, also of those that somebody has caught, as a runtime does with a task's.
+pub fn panics_here() -> u64 {
+    PANICS.get()
+}
+
+thread_local! {
+    static PANICS: Cell<u64> = const { Cell::new(0) };
+}
+
 fn remember_places_of_panics(tells_all: bool) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -302,6 +312,7 @@ fn remember_places_of_panics(tells_all: bool) {
             let place = info.location().map(ToString::to_string);
             // The database panics over damaged files, and the store expects that: a panic that gets through is reported.
             let is_expected = place.as_ref().is_some_and(|place| place.contains("/redb-"));
+            PANICS.set(PANICS.get() + 1);
             *LAST_PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
             if tells_all || !is_expected {
                 usual(info);

@@ -15,6 +15,8 @@
 mod api;
 mod command_line;
 mod configuration;
+mod decisions;
+mod gossip;
 mod harness;
 mod mail;
 mod matchers;
@@ -104,4 +106,29 @@ fn any_web_configuration_file_is_accepted_or_refused() {
 #[test]
 fn any_list_of_mail_addresses_is_read_or_refused() {
     fuzz::<mail::Addresses>(1_000);
+}
+
+#[test]
+fn any_record_of_decisions_and_any_answer_about_them_is_read_or_refused() {
+    fuzz::<decisions::DecisionLog>(300);
+}
+
+#[test]
+fn any_datagram_of_a_stranger_is_survived() {
+    fuzz::<gossip::Packets<false>>(1_500);
+}
+
+#[test]
+fn any_datagram_of_a_stranger_is_counted_where_there_is_a_secret() {
+    fuzz::<gossip::Packets<true>>(1_500);
+}
+
+#[test]
+fn any_stream_of_a_stranger_is_survived() {
+    fuzz::<gossip::Streams<false>>(700);
+}
+
+#[test]
+fn any_stream_of_a_stranger_changes_nothing_where_there_is_a_secret() {
+    fuzz::<gossip::Streams<true>>(700);
 }

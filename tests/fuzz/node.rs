@@ -10,6 +10,7 @@ use carillon::{
     app::BUILD,
     clock::Clock,
     config::{self, LoadOptions},
+    decisions::{Decisions, Reader},
     dispatch::{Dispatcher, DispatcherParts, Plan},
     inhibit::Inhibitor,
     metrics::{Metrics, MetricsOptions},
@@ -41,6 +42,10 @@ impl Ground {
     }
 
     pub fn silences(&self, store: &Store) -> Result<Arc<Silences>, silence::LoadError> {
+        self.silences_of(store, Outbox::none())
+    }
+
+    fn silences_of(&self, store: &Store, outbox: Outbox) -> Result<Arc<Silences>, silence::LoadError> {
         let config = SilencesConfig {
             retention: RETENTION,
             count_max: 0,
@@ -50,7 +55,7 @@ impl Ground {
         };
         let around = Surroundings {
             store: store.clone(),
-            outbox: Outbox::none(),
+            outbox,
             clock: self.clock.clone(),
             random: Random::seeded(1),
             metrics: Arc::clone(&self.metrics),
@@ -59,22 +64,26 @@ impl Ground {
     }
 
     pub fn nflog(&self, store: &Store) -> Result<Arc<Nflog>, nflog::LoadError> {
+        self.nflog_of(store, Outbox::none())
+    }
+
+    fn nflog_of(&self, store: &Store, outbox: Outbox) -> Result<Arc<Nflog>, nflog::LoadError> {
         let config = NflogConfig { retention: RETENTION, writer: Writer(1) };
-        Nflog::open(config, store.clone(), Outbox::none(), self.clock.clone(), Arc::clone(&self.metrics))
+        Nflog::open(config, store.clone(), outbox, self.clock.clone(), Arc::clone(&self.metrics))
     }
 
     pub fn alerts() -> Arc<Alerts> {
         Arc::new(Alerts::new(AlertsConfig { per_alertname_limit: 0, retention: RETENTION }))
     }
 
-    /// With nothing in it.
+    /// Of a node with peers, with nothing in it.
     pub fn replica(&self) -> Replica {
         let store = self.store(MemoryDisk::new()).expect("memory does not fail");
-        let alerts = Self::alerts();
+        let (alerts, outbox) = (Self::alerts(), Outbox::bounded(100));
         Replica {
-            silences: self.silences(&store).expect("an empty disk is fine"),
-            nflog: self.nflog(&store).expect("an empty disk is fine"),
-            keeper: AlertKeeper::new(store, Outbox::none(), &alerts),
+            silences: self.silences_of(&store, outbox.clone()).expect("an empty disk is fine"),
+            nflog: self.nflog_of(&store, outbox.clone()).expect("an empty disk is fine"),
+            keeper: AlertKeeper::new(store, outbox, &alerts),
             alerts,
         }
     }
@@ -94,6 +103,8 @@ impl Ground {
             nflog,
             silences: Arc::clone(&silences),
             peer: Peer::alone(),
+            decisions: Decisions::off(),
+            events: carillon::events::Events::off(),
             external_url: "http://am.example".into(),
             start_at: self.clock.monotonic(),
         };
@@ -109,6 +120,8 @@ impl Ground {
             inhibitor: Arc::new(ArcSwap::new(inhibitor)),
             silences,
             dispatcher: Dispatcher::new(parts, &plan),
+            decisions: Reader::new(Decisions::off(), "", None),
+            events: carillon::events::Events::off(),
             cluster: Arc::new(ClusterStatus::default),
         })
     }

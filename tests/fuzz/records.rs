@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use carillon::replica::{Kind, Merged, Replica, decode_alert, encode_alert};
+use carillon::{
+    cluster::Digest,
+    replica::{Kind, Merged, Replica, decode_alert, encode_alert},
+};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -79,11 +82,13 @@ impl Target for Records {
             let again = replica.merge(kind, &case.bytes, now).expect("it was read before");
             assert!(matches!(again, Merged::Known), "{kind:?}: what was merged is known");
             if self.merged.is_multiple_of(50) {
-                let alerts = replica.shared_alerts(now).map(|entry| encode_alert(&entry.alert()));
-                for record in alerts.filter(|_| kind == Kind::Alert) {
+                let is_guess = |_, _| false;
+                for record in replica.missing(kind, &Digest::default(), now, &is_guess) {
                     let known = replica.merge(kind, &record, now).expect("our own records are read");
                     assert!(matches!(known, Merged::Known), "{kind:?}: our own record is known");
                 }
+                let own = replica.digest(kind, now, &is_guess);
+                assert!(replica.missing(kind, &own, now, &is_guess).is_empty(), "{kind:?}: nothing is missing to us");
                 replica.silences.maintain(now).expect("memory does not fail");
                 replica.nflog.maintain(now, &|_| false).expect("memory does not fail");
                 replica.alerts.gc(now, &|_| false);

@@ -36,6 +36,7 @@ pub fn try_build(list: &str) -> Result<Box<dyn Notifier>, BuildError> {
             random: Random::seeded(7),
             dials: DialMetrics::unregistered().unwrap(),
             proxy_environment: ProxyEnvironment::default(),
+            rehearsal: None,
         },
         clock,
         random: Random::seeded(1),

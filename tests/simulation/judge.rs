@@ -1,7 +1,8 @@
 //! The checkers: what was heard, held against what was true. The invariants are those of the design's first section,
 //! the excuses its three and no more:
 //!
-//! 1. the sender died or was stopped before the log entry reached a peer;
+//! 1. the sender died or was stopped before the log entry reached a peer (and one more message where another node has
+//!    said something else meanwhile, since nobody knows which of the two the receiver heard last);
 //! 2. the receiver took the message and answered with an error, or not at all;
 //! 3. there was no path between the node and those that knew (and one more message of a group for each heal, where
 //!    two sides have told the receiver things in an order that nobody knows).
@@ -9,7 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    receiver::{End, Heard},
+    paths::MARGIN,
+    receiver::{End, Heard, Word},
     scenario::{Ms, SECOND, Scenario},
     senders::Facts,
 };
@@ -27,8 +29,8 @@ pub struct Verdict {
     /// Never told, or the receiver is left with the wrong last word.
     pub lost: u64,
     pub coalesced: u64,
-    /// Repeats that came up to a group interval too soon.
-    pub early: u64,
+    /// Repeats that came too late although nothing was wrong.
+    pub late: u64,
     pub silenced: u64,
     pub attempts: u64,
     /// From when a first notification was due to its arrival.
@@ -64,6 +66,8 @@ struct Judge<'a> {
     /// For each integration and group: when it last heard anything.
     last: BTreeMap<(usize, usize), usize>,
     healed: BTreeSet<(usize, usize, Ms)>,
+    /// Messages that made others uncertain once.
+    doubted: BTreeSet<usize>,
     verdict: Verdict,
 }
 
@@ -74,6 +78,7 @@ pub fn judge(scenario: &Scenario, facts: &Facts, heard: &[Heard]) -> Verdict {
         beliefs: BTreeMap::new(),
         last: BTreeMap::new(),
         healed: BTreeSet::new(),
+        doubted: BTreeSet::new(),
         verdict: Verdict { attempts: heard.len() as u64, ..Verdict::default() },
     };
     let mut taken: Vec<usize> = (0..heard.len()).filter(|id| heard[*id].taken.is_some()).collect();
@@ -104,16 +109,14 @@ impl Judge<'_> {
                 _ => is_news = true,
             }
         }
-        // A node whose ticks lie otherwise may repeat up to one of them early.
-        let early = self
-            .last
-            .get(&group)
-            .map(|last| self.heard[*last].sent + scenario.repeat_interval)
-            .map(|due| due.saturating_sub(message.sent));
+        let last_sent = self.last.get(&group).map(|last| self.heard[*last].sent);
         let is_firing = message.words.iter().any(|word| word.firing);
-        let is_repeat = is_firing && early.is_some_and(|early| early <= scenario.group_interval + SECOND);
-        if is_repeat && !is_news && early.is_some_and(|early| early > scenario.repeat_interval / 20) {
-            self.verdict.early += 1;
+        let due = last_sent.filter(|_| is_firing).map(|sent| sent + scenario.repeat_interval);
+        let is_repeat = due.is_some_and(|due| message.sent + on_time(scenario) >= due);
+        let was_well = last_sent.is_some_and(|sent| scenario.class.is_receiver_well() && sent > scenario.calm_from);
+        if let Some(due) = due.filter(|due| !is_news && was_well && message.sent > due + on_time(scenario)) {
+            self.verdict.late += 1;
+            self.verdict.violation(at, format!("LATE message {id}: a repeat that was due {} ms ago", message.sent - due));
         }
         let excuse = if (is_news || is_repeat) && stale.is_empty() { None } else { self.excuse(id, &earlier, group) };
         if !stale.is_empty() {
@@ -165,11 +168,36 @@ impl Judge<'_> {
         if let Some(excuse) = earlier.iter().find_map(|by| self.excuse_of(id, *by)) {
             return Some(excuse);
         }
+        if let Some(excuse) = earlier.iter().find_map(|by| self.unsure(*by)) {
+            return Some(excuse);
+        }
         // After a heal the order of what both sides said may be unsure: one more message tells the truth.
         let sent = self.heard[id].sent;
         let heals = self.facts.paths.heals(sent.saturating_sub(120 * SECOND), sent);
         let free = heals.into_iter().find(|heal| self.healed.insert((group.0, group.1, *heal)));
         free.map(|_| Excuse::NoPath)
+    }
+
+    /// While this message was under way another one, whose sender stood still or died over it, said something else:
+    /// nobody can know what the receiver heard last, and the truth is told once more.
+    fn unsure(&mut self, by: usize) -> Option<Excuse> {
+        let message = &self.heard[by];
+        let ended = |heard: &Heard| heard.ended.map_or(Ms::MAX, |(at, _)| at).saturating_add(MARGIN);
+        let says_otherwise = |other: &Heard| {
+            let differs = |w: &Word, v: &Word| w.alert == v.alert && w.rank() != v.rank();
+            message.words.iter().any(|word| other.words.iter().any(|theirs| differs(word, theirs)))
+        };
+        let is_such = |other: &Heard| {
+            other.orphan
+                && other.integration == message.integration
+                && other.node != message.node
+                && other.sent <= ended(message)
+                && message.sent <= ended(other)
+                && says_otherwise(other)
+        };
+        let free = (0..self.heard.len()).find(|id| is_such(&self.heard[*id]) && !self.doubted.contains(id))?;
+        self.doubted.insert(free);
+        Some(Excuse::SenderGone)
     }
 
     fn excuse_of(&self, id: usize, by: usize) -> Option<Excuse> {
@@ -208,7 +236,7 @@ impl Judge<'_> {
         let life = &self.facts.alerts[alert];
         let told = |period: usize| {
             let says = |message: &&Heard| {
-                let same = |word: &crate::receiver::Word| word.alert == alert && word.period as usize == period;
+                let same = |word: &Word| word.alert == alert && word.period as usize == period;
                 message.integration == integration && message.taken.is_some() && message.words.iter().any(same)
             };
             self.heard.iter().filter(says).filter_map(|message| message.taken).min()
@@ -258,6 +286,11 @@ impl Judge<'_> {
         self.verdict.delays.extend(delays);
         violations.into_iter().for_each(|text| self.verdict.violation(scenario.end, text));
     }
+}
+
+/// A repeat may be off by so much: the one before may have left later after its tick, for questions and turns.
+fn on_time(scenario: &Scenario) -> Ms {
+    (scenario.group_interval / 2).min(5 * SECOND) + SECOND
 }
 
 fn rank(rank: u64) -> String {

@@ -26,6 +26,7 @@ mod run;
 mod scenario;
 mod senders;
 mod table;
+mod without;
 
 use std::{
     process::{Command, Stdio},
@@ -35,6 +36,7 @@ use std::{
 
 use scenario::{CLASSES, Class, Scenario, Together};
 use table::{Line, Table};
+use without::Without;
 
 /// Without any wishes: the classes with most troubles in an unoptimized build, each class once in a fast one.
 const SEEDS: std::ops::Range<u64> =
@@ -64,10 +66,6 @@ fn scenario(seed: u64, together: Together) -> Scenario {
     Scenario::drawn(seed, class_of(seed), together, number("CARILLON_MINUTES").unwrap_or(MINUTES).max(MINUTES_MIN))
 }
 
-fn together_from(text: &str) -> Together {
-    if text == "not" { Together::Not } else { Together::Ring }
-}
-
 /// Run in a process of its own by the other tests.
 #[test]
 #[ignore = "one seed, for the other tests"]
@@ -75,7 +73,7 @@ fn together_from(text: &str) -> Together {
 fn one_seed() {
     let Ok(wanted) = std::env::var(ONE) else { return };
     let (seed, together) = wanted.split_once(' ').expect("seed and kind");
-    let scenario = scenario(seed.parse().expect("a number"), together_from(together));
+    let scenario = scenario(seed.parse().expect("a number"), Together::named(together).expect("a kind"));
     if let Ok(filter) = std::env::var("CARILLON_LOG") {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout).without_time().init();
     }
@@ -125,11 +123,18 @@ struct Child {
 }
 
 fn simulate(seed: u64, together: Together, minutes: u64, trace: bool) -> Child {
+    simulate_class(seed, together, None, minutes, trace)
+}
+
+fn simulate_class(seed: u64, together: Together, class: Option<&str>, minutes: u64, trace: bool) -> Child {
     let this = std::env::current_exe().expect("it runs");
     let mut command = Command::new(this);
     command.args(["--exact", "one_seed", "--ignored", "--nocapture", "--test-threads=1"]);
-    command.env(ONE, format!("{seed} {}", if together == Together::Not { "not" } else { "ring" }));
+    command.env(ONE, format!("{seed} {}", together.name()));
     command.env("CARILLON_MINUTES", minutes.to_string());
+    if let Some(class) = class {
+        command.env("CARILLON_CLASS", class);
+    }
     if trace {
         command.env("CARILLON_TRACE", "1");
     }
@@ -215,6 +220,39 @@ fn nodes_that_do_not_talk_are_found_out() {
     let sums = table.sums();
     assert!(sums.duplicates > sums.needed, "duplicates {} of {} needed", sums.duplicates, sums.needed);
     assert!(sums.falses > 0, "of a load-balanced sender's alerts nodes alone say that they are over");
+}
+
+/// Runs seeds of one class with a rule taken away.
+fn simulate_without(rule: Without, class: &'static str, seeds: std::ops::Range<u64>) -> Line {
+    let together = Together::Without(rule);
+    let mut table = Table::default();
+    for seed in seeds {
+        let child = simulate_class(seed, together, Some(class), MINUTES_MIN, false);
+        table.add(&child.line.unwrap_or_else(|| panic!("{}", child.output)));
+    }
+    table.sums()
+}
+
+#[test]
+fn nodes_that_only_wait_for_their_turn_repeat_each_other_and_say_what_is_not_true_any_more() {
+    let sums = simulate_without(Without::Questions, "slow", 0..3);
+    assert!(sums.duplicates > sums.needed / 10, "duplicates {} of {} needed", sums.duplicates, sums.needed);
+    assert!(sums.stale > 0, "a slow firing message overtaken by the end");
+}
+
+#[test]
+fn a_rule_that_is_taken_away_is_missed() {
+    type Figure = fn(&Line) -> u64;
+    let cases: [(Without, &str, std::ops::Range<u64>, Figure); 4] = [
+        (Without::Asking, "slow", 0..1, |line| line.duplicates),
+        (Without::Claims, "slow", 0..1, |line| line.duplicates),
+        (Without::Doubt, "lb+split", 0..2, |line| line.falses + line.unknowing),
+        (Without::Correction, "skew", 0..2, |line| line.falses),
+    ];
+    for (rule, class, seeds, figure) in cases {
+        let sums = simulate_without(rule, class, seeds);
+        assert!(figure(&sums) > 0, "without {} nothing is wrong in {class}", rule.name());
+    }
 }
 
 #[test]

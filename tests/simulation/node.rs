@@ -19,6 +19,7 @@ use carillon::{
     clock::{Clock, Correction, Time, delta},
     cluster::{ClusterConfig, ClusterMetrics, sim::SimNet},
     config::{self, LoadOptions, Loaded},
+    decisions::{Decisions, DecisionsConfig, Reader},
     dispatch::{Dispatcher, DispatcherParts, Plan},
     inhibit::Inhibitor,
     metrics::{Metrics, MetricsOptions},
@@ -38,6 +39,7 @@ use crate::{
     chance::Rng,
     receiver::{Hook, Receiver, duration},
     scenario::{Ms, Scenario, Together},
+    without::{Lacking, Without},
 };
 
 const RETENTION: Duration = Duration::from_secs(432_000);
@@ -45,6 +47,7 @@ const GC_INTERVAL: Duration = Duration::from_secs(30);
 const PEER_TIMEOUT: Duration = Duration::from_secs(15);
 const OUTBOX_MAX: usize = 10_000;
 const PORT: u16 = 9094;
+const DECISIONS: DecisionsConfig = DecisionsConfig { bytes_max: 4 << 20, age_max: RETENTION };
 /// The true wall clock at the start of a run, in seconds.
 const START: i64 = 1_800_000_000;
 
@@ -248,7 +251,8 @@ impl Boot {
         let Boot { around, index, name, life, disk, random, clock: own_clock, base, born, .. } = self;
         let is_alone = around.scenario.together == Together::Not;
         let correction = Correction::default();
-        let clock = own_clock.clone().corrected(correction.clone());
+        let heeded = around.scenario.together != Together::Without(Without::Correction);
+        let clock = own_clock.clone().corrected(if heeded { correction.clone() } else { Correction::default() });
         let metrics = Metrics::new(MetricsOptions::default(), BUILD, &clock);
         let store = Store::on(Arc::new(disk), Arc::clone(&metrics), WriterMode::Task).expect("the disk is whole");
         let outbox = if is_alone { Outbox::none() } else { Outbox::bounded(OUTBOX_MAX) };
@@ -282,6 +286,8 @@ impl Boot {
         let restored = keeper.load(&nflog, clock.now()).expect("alerts can be read");
         let graces = Graces::of(&restored, clock.now());
         alerts.restore(restored, clock.now());
+        let mode = WriterMode::Task;
+        let decisions = Decisions::open(DECISIONS, &name, store.disk(), &clock, &metrics, mode);
         let replica = Replica {
             silences: Arc::clone(&silences),
             nflog: Arc::clone(&nflog),
@@ -295,6 +301,7 @@ impl Boot {
             replica,
             outbox,
             graces,
+            decisions: Reader::new(decisions.clone(), &name, None),
             peer_timeout: PEER_TIMEOUT,
         };
         let ring = (!is_alone).then(|| Ring::new(parts));
@@ -313,7 +320,9 @@ impl Boot {
                 metrics: Arc::clone(&metrics),
                 nflog: Arc::clone(&nflog),
                 silences: Arc::clone(&silences),
-                peer: ring.as_ref().map_or_else(Peer::alone, Ring::peer),
+                peer: ring.as_ref().map_or_else(Peer::alone, |ring| peer(ring, around.scenario.together)),
+                decisions: decisions.clone(),
+                events: carillon::events::Events::off(),
                 external_url: "http://am".into(),
                 start_at: base,
             },
@@ -327,6 +336,7 @@ impl Boot {
             joined.expect("the node can be part of the cluster");
         }
         dispatcher.start(&|| alerts.snapshot());
+        let reader = Reader::new(decisions, &name, ring.as_ref().map(Ring::ask_peers));
         let api = Api::new(Handles {
             clock: clock.clone(),
             started_at: clock.now(),
@@ -339,11 +349,20 @@ impl Boot {
             silences: Arc::clone(&silences),
             dispatcher: dispatcher.clone(),
             records: keeper.clone(),
+            decisions: reader,
+            events: carillon::events::Events::off(),
             cluster: Arc::new(ClusterStatus::default),
         });
         let program = Program { clock, api, silences, nflog, alerts, keeper, dispatcher, store, ring, hooks };
         tokio::spawn(program.clone().collect_garbage());
         program
+    }
+}
+
+fn peer(ring: &Ring, together: Together) -> Peer {
+    match together {
+        Together::Without(rule) => Peer::among(Arc::new(Lacking::new(ring, rule, PEER_TIMEOUT))),
+        Together::Ring | Together::Not => ring.peer(),
     }
 }
 

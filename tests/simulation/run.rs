@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// Nodes are moved so far at a time; below the latency of the network.
-const STEP: Ms = 5;
-const LATENCY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(12));
+const STEP: Ms = 10;
+const LATENCY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(20));
 const LAG: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(150));
 /// A sender waits so long for an answer.
 const SENDER_TIMEOUT: Ms = 10 * SECOND;

@@ -1,6 +1,6 @@
 //! What a run is made of: classes of faults, and the settings that a seed draws within one.
 
-use crate::chance::Rng;
+use crate::{chance::Rng, without::Without};
 
 /// Milliseconds since the start of a run, by the true clock.
 pub type Ms = u64;
@@ -59,6 +59,14 @@ pub struct Class {
     pub quick: bool,
     /// A clock that is wrong from its node's start.
     pub skew: bool,
+}
+
+impl Class {
+    /// Requests never fail, nor take long, for the receiver's sake.
+    pub fn is_receiver_well(&self) -> bool {
+        let ill = [T::Slow, T::Refuse, T::Hang, T::Ambiguous, T::NoConnection, T::NodeHang];
+        !self.troubles.iter().any(|trouble| ill.contains(trouble))
+    }
 }
 
 use Trouble as T;
@@ -147,6 +155,26 @@ pub enum Together {
     /// Not at all: shows that the checkers see duplicates.
     Not,
     Ring,
+    /// With a rule taken away: shows what it is needed for.
+    Without(Without),
+}
+
+impl Together {
+    pub fn name(self) -> String {
+        match self {
+            Together::Not => "not".to_owned(),
+            Together::Ring => "ring".to_owned(),
+            Together::Without(rule) => rule.name(),
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "not" => Some(Together::Not),
+            "ring" => Some(Together::Ring),
+            name => Without::named(name).map(Together::Without),
+        }
+    }
 }
 
 /// One run.

@@ -20,7 +20,7 @@ pub struct Line {
     pub silenced: u64,
     pub lost: u64,
     pub coalesced: u64,
-    pub early: u64,
+    pub late: u64,
     pub violations: u64,
     pub virtual_ms: u64,
     pub real_ms: u64,
@@ -45,7 +45,7 @@ impl Line {
             silenced: verdict.silenced,
             lost: verdict.lost,
             coalesced: verdict.coalesced,
-            early: verdict.early,
+            late: verdict.late,
             violations: verdict.violations.len() as u64,
             virtual_ms: scenario.end,
             real_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
@@ -68,7 +68,7 @@ impl Line {
             &mut self.silenced,
             &mut self.lost,
             &mut self.coalesced,
-            &mut self.early,
+            &mut self.late,
             &mut self.violations,
             &mut self.virtual_ms,
             &mut self.real_ms,
@@ -126,7 +126,7 @@ impl Table {
     pub fn text(&self) -> String {
         let mut text = String::from(
             "| class | seeds | needed | attempts | dup | excused | stale | stale exc. | false | unknowing | silenced | \
-             lost | coalesced | early | p99, max delay s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+             lost | coalesced | late | p99, max delay s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         let sums = self.sums();
         for (name, line) in self.0.iter().map(|(name, line)| (name.as_str(), line)).chain([("all", &sums)]) {
@@ -144,7 +144,7 @@ impl Table {
                 line.silenced,
                 line.lost,
                 line.coalesced,
-                line.early,
+                line.late,
                 line.delay(99),
                 line.delay(100),
             ));

@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -18,6 +18,8 @@ use serde_json::Value;
 pub struct Told {
     pub path: String,
     pub json: Value,
+    /// When it had been read whole.
+    pub arrived: Instant,
     pub answered: Instant,
 }
 
@@ -40,23 +42,33 @@ impl Told {
 pub struct Hook {
     pub address: String,
     told: Arc<Mutex<Vec<Told>>>,
-    status: Arc<AtomicU16>,
+    manner: Arc<Manner>,
+}
+
+/// How requests are answered.
+struct Manner {
+    status: AtomicU16,
+    delay_ms: AtomicU64,
 }
 
 impl Hook {
     pub fn start() -> Hook {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0")
+    }
+
+    pub fn start_at(address: &str) -> Hook {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let status = Arc::new(AtomicU16::new(200));
-        let (record, answer) = (Arc::clone(&told), Arc::clone(&status));
+        let manner = Arc::new(Manner { status: AtomicU16::new(200), delay_ms: AtomicU64::new(0) });
+        let (record, manners) = (Arc::clone(&told), Arc::clone(&manner));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (record, answer) = (Arc::clone(&record), Arc::clone(&answer));
-                thread::spawn(move || serve(&stream, &record, &answer));
+                let (record, manner) = (Arc::clone(&record), Arc::clone(&manners));
+                thread::spawn(move || serve(&stream, &record, &manner));
             }
         });
-        Hook { address, told, status }
+        Hook { address, told, manner }
     }
 
     pub fn url(&self) -> String {
@@ -65,7 +77,13 @@ impl Hook {
 
     /// Answers with this status from now on; only what was answered with 200 is recorded as told.
     pub fn answer(&self, status: u16) {
-        self.status.store(status, Ordering::SeqCst);
+        self.manner.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Takes so long for each answer from now on. A request counts as told when it has been read, like a mail that
+    /// is in the queue already.
+    pub fn delay(&self, delay: Duration) {
+        self.manner.delay_ms.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     pub fn told(&self) -> Vec<Told> {
@@ -78,16 +96,19 @@ impl Hook {
     }
 }
 
-fn serve(stream: &TcpStream, record: &Mutex<Vec<Told>>, status: &AtomicU16) -> Option<()> {
+fn serve(stream: &TcpStream, record: &Mutex<Vec<Told>>, manner: &Manner) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (path, body) = read_request(&mut reader).ok()??;
-        let status = status.load(Ordering::SeqCst);
+        let status = manner.status.load(Ordering::SeqCst);
+        let delay = Duration::from_millis(manner.delay_ms.load(Ordering::SeqCst));
         if status == 200 {
             // Recorded before the answer leaves: what the sender takes as told is here.
             let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            record.lock().unwrap().push(Told { path, json, answered: Instant::now() });
+            let arrived = Instant::now();
+            record.lock().unwrap().push(Told { path, json, arrived, answered: arrived + delay });
         }
+        super::pass(delay);
         let mut writer = stream;
         write!(writer, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").ok()?;
     }

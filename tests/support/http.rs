@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{TcpStream, ToSocketAddrs},
     time::Duration,
 };
 
@@ -19,8 +19,21 @@ impl Answer {
 }
 
 pub fn request(address: &str, method: &str, path: &str, json: Option<&str>) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    request_within(Duration::from_secs(30), address, method, path, json)
+}
+
+/// `limit` for each step: a server that is stopped or cut off does not hold up the test.
+pub fn request_within(
+    limit: Duration,
+    address: &str,
+    method: &str,
+    path: &str,
+    json: Option<&str>,
+) -> io::Result<Answer> {
+    let to = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+    let mut stream = TcpStream::connect_timeout(&to, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
     let body = json.unwrap_or_default();
     write!(
         stream,

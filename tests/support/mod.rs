@@ -6,6 +6,7 @@
 
 pub mod hook;
 pub mod http;
+pub mod ring;
 pub mod smtp;
 
 use std::{

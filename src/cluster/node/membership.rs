@@ -13,49 +13,21 @@ use super::{
     super::{
         ClusterError,
         core::{Core, Out},
-        exchange,
         greet::{Event, GreetError, Greeting},
         identity::Identity,
         peers::{ALSO_TCP, Standing},
         settle::Settled,
-        wire::{Hello, Leaving, Message, Purpose, Refused, WireMember, WireState},
+        wire::{Hello, Leaving, Message, Phase, Purpose, Settling, WireMember, WireState},
     },
     Node,
 };
 
-/// Exchanges under way that this node has started.
-const CONTACTS_RUNNING_MAX: usize = 32;
-const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The dead are spoken of for so long: a node that restarts shall know of them, and nobody for ever.
 const DEATH_TOLD: Duration = Duration::from_secs(15 * 60);
 /// A dead member whose record has vanished is forgotten after this time.
 const VANISHED: Duration = Duration::from_secs(60);
-/// Others of the own name, and how often each is called.
-const RIVALS_MAX: usize = 16;
-const RIVAL_CALLS_MAX: u32 = 3;
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// An address that is called until it is no more wanted.
-#[derive(Debug)]
-pub(super) struct Contact {
-    reason: Reason,
-    next: Instant,
-    pub(super) failures: u32,
-    running: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// Configured, and no member.
-    Configured,
-    /// Was a member, and is down.
-    Lost,
-    /// Is a member, and state has to be exchanged.
-    Member,
-    /// Has this node's name.
-    Rival,
-}
 
 impl Node {
     /// Does what the core wants done, until it wants nothing.
@@ -87,6 +59,7 @@ impl Node {
                 self.links.remove(&from.address);
                 if let Some(peer) = self.peers.with(&to, Standing::Live) {
                     peer.needs_exchange = true;
+                    peer.phase = None;
                 }
                 self.dirty = true;
             }
@@ -96,7 +69,7 @@ impl Node {
                 (self.config.save_generation)(identity.generation);
                 // Under the new generation nobody knows it yet.
                 for contact in self.contacts.values_mut() {
-                    contact.next = now;
+                    contact.hurry(now);
                 }
                 self.dirty = true;
             }
@@ -155,7 +128,7 @@ impl Node {
                 if started >= self.settle.since() {
                     self.on_exchanged(to, &peer, newest, now);
                 } else if let Some(contact) = to.and_then(|to| self.contacts.get_mut(&to)) {
-                    (contact.running, contact.next) = (false, now);
+                    contact.again(now);
                 }
             }
             Event::ExchangeFailed { to, error } => self.on_exchange_failed(to, &error, now),
@@ -194,12 +167,16 @@ impl Node {
             Some(foca::State::Alive | foca::State::Suspect) => Standing::Live,
             _ => Standing::Down(now),
         };
+        if let Some(contact) = called.and_then(|address| self.contacts.get_mut(&address)) {
+            contact.greeted = true;
+        }
         if let Some(address) = called.filter(|address| *address != identity.address) {
             self.aliases.insert(address, Arc::clone(&identity.name));
         }
         let Some(peer) = self.peers.with(&identity, standing) else { return };
         peer.is_process(hello.instance);
         peer.version = hello.version;
+        peer.hear_phase(hello.phase);
         peer.tcp_works = Some(true);
         peer.unreachable = false;
         if let Some((took, offset)) = measured {
@@ -253,7 +230,7 @@ impl Node {
             self.settle.exchanged(*address);
         }
         if let Some(contact) = to.and_then(|to| self.contacts.remove(&to))
-            && contact.reason == Reason::Configured
+            && contact.is_configured()
         {
             self.env.metrics.refresh_join_total.inc();
         }
@@ -261,43 +238,8 @@ impl Node {
         self.dirty = true;
     }
 
-    fn on_exchange_failed(&mut self, to: SocketAddr, error: &GreetError, now: Instant) {
-        match error {
-            GreetError::Refused(Refused::Yourself) => {
-                self.own_aliases.insert(to);
-                self.contacts.remove(&to);
-                self.dirty = true;
-                return;
-            }
-            GreetError::Refused(Refused::NameTaken { address }) => self.on_name_taken(*address, now),
-            _ => {}
-        }
-        self.settle.failed(to);
-        if let Some(peer) = self.peers.at_mut(to) {
-            peer.tcp_works = Some(false);
-            peer.unreachable = true;
-        }
-        let retry_max = self.config.reconnect_interval;
-        let settled = self.settle.is_settled();
-        let Some(contact) = self.contacts.get_mut(&to) else { return };
-        contact.running = false;
-        contact.failures += 1;
-        let growing = RETRY_MIN * 2u32.saturating_pow(contact.failures.min(8) - 1);
-        let retry = if settled { growing.min(retry_max) } else { RETRY_MIN };
-        contact.next = now + retry.mul_f64(0.9 + 0.2 * self.env.random.unit_f64());
-        match contact.reason {
-            Reason::Configured => self.env.metrics.refresh_join_failed_total.inc(),
-            Reason::Lost => self.env.metrics.reconnections_failed_total.inc(),
-            Reason::Rival => *self.rivals.entry(to).or_default() += 1,
-            Reason::Member => {}
-        }
-        if contact.failures == 1 {
-            tracing::warn!(address = %to, error = %error, "peer is not reached; it is tried again");
-        }
-    }
-
     /// Another live node has this node's name: this one steps back.
-    fn on_name_taken(&mut self, address: SocketAddr, now: Instant) {
+    pub(super) fn on_name_taken(&mut self, address: SocketAddr, now: Instant) {
         let error = ClusterError::NameTaken { name: self.config.name.clone(), address: address.to_string() };
         self.env.metrics.peer_name_conflicts_total.inc();
         if self.refused.is_none() {
@@ -329,102 +271,6 @@ impl Node {
         }
     }
 
-    // Discovery and contacts.
-
-    pub(super) fn look_up(&mut self) {
-        let names: Vec<_> = self.discovery.names().map(|(index, host, port)| (index, host.to_owned(), port)).collect();
-        for (index, host, port) in names {
-            if !self.looking_up.insert(index) {
-                continue;
-            }
-            let (env, limit) = (Arc::clone(&self.env), self.config.peers_resolve_timeout);
-            tokio::spawn(async move {
-                let result = timeout(limit, env.network.lookup(&host, port)).await;
-                let result = result.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-                env.tell(Event::Found { index, result }).await;
-            });
-        }
-    }
-
-    fn on_found(&mut self, index: usize, result: &std::io::Result<Vec<SocketAddr>>) {
-        self.looking_up.remove(&index);
-        let worth_a_line = self.discovery.found(index, result);
-        if let (true, Err(error)) = (worth_a_line, result) {
-            let peer = self.config.peers.get(index).map_or("", String::as_str);
-            tracing::warn!(peer, error = %error, "the peer's name does not resolve; it is tried again");
-        }
-        self.dirty = true;
-    }
-
-    fn is_own(&self, address: SocketAddr) -> bool {
-        address == self.advertised || self.own_aliases.contains(&address)
-    }
-
-    /// Of peers, this node itself left out.
-    pub(super) fn configured_addresses(&self) -> BTreeSet<SocketAddr> {
-        self.discovery.addresses().into_iter().filter(|address| !self.is_own(*address)).collect()
-    }
-
-    /// Two nodes of one name that started at one time are both members somewhere: calling the other settles it.
-    fn find_rivals(&mut self) {
-        let own = self.core.identity();
-        let is_rival = |other: &&Identity| {
-            other.name == own.name && other.address != own.address && other.generation > self.first_generation
-        };
-        let found: Vec<_> =
-            self.core.members().map(foca::Member::id).filter(is_rival).map(|rival| rival.address).collect();
-        for address in found.into_iter().take(RIVALS_MAX.saturating_sub(self.rivals.len())) {
-            self.rivals.entry(address).or_default();
-        }
-    }
-
-    /// Every address that has to be called, and why.
-    fn wanted(&self) -> Vec<(SocketAddr, Reason)> {
-        let mut wanted = Vec::new();
-        for address in self.discovery.addresses() {
-            let alias = self.aliases.get(&address).and_then(|name| self.peers.get(name));
-            let known = self.peers.at(address).or(alias).is_some_and(super::super::peers::Peer::is_live);
-            if !self.is_own(address) && !known {
-                wanted.push((address, Reason::Configured));
-            }
-        }
-        for (address, _) in self.rivals.iter().filter(|(_, calls)| **calls < RIVAL_CALLS_MAX) {
-            wanted.push((*address, Reason::Rival));
-        }
-        for peer in self.peers.iter() {
-            let reason = match peer.standing {
-                Standing::Live if peer.needs_exchange => Reason::Member,
-                Standing::Down(_) => Reason::Lost,
-                Standing::Live | Standing::Left(_) => continue,
-            };
-            let address = peer.identity.address;
-            if !self.is_own(address) && wanted.iter().all(|(other, _)| *other != address) {
-                wanted.push((address, reason));
-            }
-        }
-        wanted
-    }
-
-    pub(super) fn call_contacts(&mut self, now: Instant) {
-        self.find_rivals();
-        let wanted = self.wanted();
-        let addresses: BTreeSet<SocketAddr> = wanted.iter().map(|(address, _)| *address).collect();
-        self.contacts.retain(|address, contact| contact.running || addresses.contains(address));
-        for (address, reason) in wanted {
-            let contact =
-                self.contacts.entry(address).or_insert(Contact { reason, next: now, failures: 0, running: false });
-            if contact.reason != reason && !contact.running {
-                *contact = Contact { reason, next: now, failures: 0, running: false };
-            }
-        }
-        let running = self.contacts.values().filter(|contact| contact.running).count();
-        let due = self.contacts.iter_mut().filter(|(_, contact)| !contact.running && contact.next <= now);
-        for (address, contact) in due.take(CONTACTS_RUNNING_MAX.saturating_sub(running)) {
-            contact.running = true;
-            exchange::start(&self.env, *address);
-        }
-    }
-
     pub(super) fn check_settled(&mut self, now: Instant) {
         let wanted: BTreeSet<SocketAddr> = if self.settle_after_gap {
             self.peers.live().map(|peer| peer.identity.address).collect()
@@ -442,6 +288,29 @@ impl Node {
             }
         }
         self.dirty = true;
+    }
+
+    /// The others hear when this node has settled, or has to settle again: whose turn it is depends on it.
+    pub(super) fn tell_phase(&mut self) {
+        if self.settle.is_settled() == self.phase.is_settled() {
+            return;
+        }
+        self.phase = self.phase.next();
+        self.env.shared().phase = self.phase;
+        let settling = Settling { from: self.config.name.clone(), instance: self.env.instance, phase: self.phase };
+        let message = Bytes::from(Message::Settling(settling).encode());
+        let members: Vec<_> = self.peers.live().map(|peer| peer.identity.address).collect();
+        for address in members {
+            self.send_packet(address, &message);
+            self.say(address, message.clone());
+        }
+        self.dirty = true;
+    }
+
+    /// Only of the process that is known: another one under its name has phases of its own.
+    pub(super) fn on_phase(&mut self, from: &str, instance: u64, phase: Phase) {
+        let peer = self.peers.get_mut(from).filter(|peer| peer.instance == Some(instance));
+        self.dirty |= peer.is_some_and(|peer| peer.hear_phase(phase));
     }
 
     /// What nobody can reach and discovery lists no more is forgotten, and after long all that is out of sight.
@@ -462,7 +331,7 @@ impl Node {
         let listed = self.discovery.addresses();
         self.aliases.retain(|address, _| listed.contains(address));
         self.own_aliases.retain(|address| listed.contains(address));
-        self.comparing.retain(|_, (at, _)| now.saturating_duration_since(*at) < self.config.tcp_timeout);
+        self.comparing.retain(|_, comparison| now.saturating_duration_since(comparison.at) < self.config.tcp_timeout);
     }
 
     /// What the tasks at the streams tell of this node and the others.
@@ -490,6 +359,7 @@ impl Node {
         shared.identity = self.core.identity().clone();
         shared.members = members;
         shared.newest = newest;
+        shared.phase = self.phase;
     }
 
     // Leaving.

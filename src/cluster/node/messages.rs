@@ -17,10 +17,10 @@ use super::{
         greet::{Event, From, Route},
         identity::Identity,
         link,
-        peers::{ALSO_TCP, UDP_FRESH},
+        peers::{ALSO_TCP, Peer, UDP_FRESH},
         wire::{
-            Answer, BODY_HEAD_BYTES, Call, Compare, Compared, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Tell,
-            UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN,
+            Answer, BODY_HEAD_BYTES, Call, Compare, Compared, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Phase, Tell,
+            UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN, Wall,
         },
     },
     Node,
@@ -29,6 +29,14 @@ use super::{
 const LINKS_MAX: usize = 2048;
 /// Comparisons whose answer is awaited.
 const COMPARING_MAX: usize = 64;
+
+/// A comparison of states under way: with whom, since when, and what time it was.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    with: Arc<str>,
+    pub(super) at: Instant,
+    wall: Wall,
+}
 
 impl Node {
     // In.
@@ -120,11 +128,25 @@ impl Node {
             Message::Tell(tell) => self.on_tell(tell, now),
             Message::Ack(ack) => self.on_ack(&ack),
             Message::Deltas(deltas) => self.on_batch(deltas, stream, &route, now),
-            Message::Compare(compare) => self.on_compare(compare, route),
-            Message::Compared(compared) => self.on_compared(&compared, now),
+            Message::Compare(compare) => {
+                self.on_stream_phase(stream, compare.phase);
+                self.on_compare(compare, route);
+            }
+            Message::Compared(compared) => {
+                self.on_stream_phase(stream, compared.phase);
+                self.on_compared(&compared, now);
+            }
             Message::Leaving(leaving) => self.on_leaving(&leaving, now),
+            Message::Knock(knock) => self.on_knock(&knock, now),
+            Message::Settling(settling) => self.on_phase(&settling.from, settling.instance, settling.phase),
             // Of a later version, or said at the wrong time.
             _ => {}
+        }
+    }
+
+    fn on_stream_phase(&mut self, stream: Option<&From>, phase: Phase) {
+        if let Some(from) = stream {
+            self.on_phase(&from.name, from.instance, phase);
         }
     }
 
@@ -232,21 +254,26 @@ impl Node {
 
     /// Asks one random member whether its state is the same.
     pub(super) fn compare(&mut self, _now: Instant) {
-        let members: Vec<_> = self.peers.live().map(|peer| peer.identity.address).collect();
+        // Whoever owes an answer may be out of reach: another one may know what it knows.
+        let owes = |peer: &&Peer| self.comparing.values().any(|comparison| comparison.with == peer.identity.name);
+        let free: Vec<_> = self.peers.live().filter(|peer| !owes(peer)).collect();
+        let members = if free.is_empty() { self.peers.live().collect() } else { free };
         let Some(count) = std::num::NonZeroU64::new(members.len() as u64) else { return };
         let chosen = usize::try_from(self.env.random.next_u64() % count).unwrap_or(0);
-        let Some(address) = members.get(chosen).copied() else { return };
+        let Some(peer) = members.get(chosen) else { return };
         if self.comparing.len() >= COMPARING_MAX {
             return;
         }
-        let nonce = self.env.random.next_u64();
-        self.comparing.insert(nonce, (self.env.clock.monotonic(), self.env.wall()));
-        let (env, from) = (Arc::clone(&self.env), self.config.name.clone());
+        let (nonce, address) = (self.env.random.next_u64(), peer.identity.address);
+        let with = Arc::clone(&peer.identity.name);
+        let comparison = Comparison { with, at: self.env.clock.monotonic(), wall: self.env.wall() };
+        self.comparing.insert(nonce, comparison);
+        let (env, from, phase) = (Arc::clone(&self.env), self.config.name.clone(), self.phase);
         let link = self.link(address);
         // A digest of much state takes its time.
         tokio::spawn(async move {
             let roots = env.state.kinds().into_iter().map(|kind| (kind, env.state.digest(kind).root())).collect();
-            let message = Message::Compare(Compare { from, nonce, roots }).encode();
+            let message = Message::Compare(Compare { from, nonce, roots, phase }).encode();
             // A full queue means that the next comparison is soon enough.
             let _ = link.try_send(message.into());
         });
@@ -254,7 +281,7 @@ impl Node {
 
     fn on_compare(&mut self, compare: Compare, route: Route) {
         let Route::Stream(reply) = route else { return };
-        let (env, from) = (Arc::clone(&self.env), self.config.name.clone());
+        let (env, from, phase) = (Arc::clone(&self.env), self.config.name.clone(), self.phase);
         let Ok(permit) = Arc::clone(&self.handlers).try_acquire_owned() else { return };
         tokio::spawn(async move {
             let _permit = permit;
@@ -262,14 +289,14 @@ impl Node {
             // Kinds that only one side knows cannot differ.
             let same = |(kind, root): &(_, _)| !kinds.contains(kind) || env.state.digest(*kind).root() == *root;
             let same = compare.roots.iter().all(same);
-            let compared = Compared { from, nonce: compare.nonce, wall: env.wall(), same };
+            let compared = Compared { from, nonce: compare.nonce, wall: env.wall(), same, phase };
             let _ = reply.try_send(Message::Compared(compared).encode().into());
         });
     }
 
     fn on_compared(&mut self, compared: &Compared, now: Instant) {
-        let Some((asked, wall)) = self.comparing.remove(&compared.nonce) else { return };
-        let took = now.saturating_duration_since(asked);
+        let Some(Comparison { at, wall, .. }) = self.comparing.remove(&compared.nonce) else { return };
+        let took = now.saturating_duration_since(at);
         let half = i64::try_from(took.as_nanos() / 2).unwrap_or(0);
         let Some(peer) = self.peers.get_mut(&compared.from) else { return };
         peer.offset = Some(TimeDelta::nanoseconds(compared.wall.saturating_sub(wall).saturating_sub(half)));
@@ -299,7 +326,7 @@ impl Node {
         self.packets += 1;
         let mut head = [0u8; PACKET_HEAD_BYTES];
         head[..2].copy_from_slice(&MAGIC);
-        head[2] = VERSION_MAX;
+        head[2] = VERSION_MIN;
         head[3] = if self.env.seal.is_on() { FLAG_SEALED } else { 0 };
         head[4..].copy_from_slice(&self.env.cluster);
         let mut body = Vec::with_capacity(BODY_HEAD_BYTES + message.len());

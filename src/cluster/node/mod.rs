@@ -1,9 +1,10 @@
 //! The one task of a node: packets, messages of streams, commands and times come in; it decides, and packets,
 //! messages and streams go out. Nothing here waits but for input.
 //!
-//! `membership` is who is there and who is called, `messages` what is said, `deltas` how changes travel, `view` what
+//! `membership` is who is there, `contacts` who is called, `messages` what is said, `deltas` how changes travel, `view` what
 //! the outside sees.
 
+mod contacts;
 mod deltas;
 mod membership;
 mod messages;
@@ -24,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use self::membership::Contact;
+use self::{contacts::Contact, messages::Comparison};
 use super::{
     ClusterConfig, ClusterError, ClusterMetrics, Handler, Kind, Network, State, Urgency, Via, View,
     address::peers_cannot_reach,
@@ -38,7 +39,7 @@ use super::{
     peers::Peers,
     seal::{Replays, Seal},
     settle::Settle,
-    wire::{Wall, cluster_id},
+    wire::{Phase, cluster_id},
 };
 use crate::{clock::Clock, random::Random};
 
@@ -105,6 +106,8 @@ pub(super) struct Node {
     aliases: BTreeMap<SocketAddr, Arc<str>>,
     links: BTreeMap<SocketAddr, mpsc::Sender<Bytes>>,
     settle: Settle,
+    /// As told to the others.
+    phase: Phase,
     /// After a gap it is the live members that have to be heard.
     settle_after_gap: bool,
 
@@ -117,8 +120,8 @@ pub(super) struct Node {
     asked: Asked,
     heard: Heard,
     handlers: Arc<Semaphore>,
-    /// Comparisons under way: when and what time it was.
-    comparing: BTreeMap<u64, (Instant, Wall)>,
+    /// By number.
+    comparing: BTreeMap<u64, Comparison>,
 
     replays: Replays,
     packets: u64,
@@ -169,7 +172,7 @@ impl Node {
         let (instance, core_config) = (random.next_u64(), core_config(&config));
         let core = Core::new(identity.clone(), instance, &core_config, random.next_u64(), now);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
-        let shared = Shared { identity, members: Vec::new(), newest: 0, names: BTreeMap::new(), open: true };
+        let shared = Shared { identity, members: Vec::new(), newest: 0, phase: Phase(1), names: BTreeMap::new(), open: true };
         let env = Env {
             network,
             tls: config.tls.clone(),
@@ -215,6 +218,7 @@ impl Node {
             own_aliases: BTreeSet::new(),
             aliases: BTreeMap::new(),
             links: BTreeMap::new(),
+            phase: Phase(1),
             settle_after_gap: false,
             log: Log::new(instance),
             batch_at: None,
@@ -352,12 +356,14 @@ impl Node {
         if house {
             self.house_at = now + if self.settle.is_settled() { HOUSE } else { HOUSE_UNSETTLED };
             self.forget(now);
+            self.knock(now);
         }
         self.pump(now);
         if house || self.dirty || !self.settle.is_settled() {
             self.call_contacts(now);
             self.check_settled(now);
         }
+        self.tell_phase();
         if house || self.dirty {
             self.publish(now);
         }

@@ -24,6 +24,7 @@ impl Node {
             address: own.address,
             generation: own.generation,
             state: MemberState::Alive,
+            settled: self.settle.is_settled(),
             is_self: true,
             last_exchange: None,
             clock_offset: None,
@@ -59,6 +60,7 @@ impl Node {
             address: peer.identity.address,
             generation: peer.identity.generation,
             state,
+            settled: peer.is_settled(),
             is_self: false,
             last_exchange: peer.exchanged_at.map(|at| now.saturating_duration_since(at)),
             clock_offset: peer.offset,
@@ -113,7 +115,7 @@ fn differs(old: &View, new: &View) -> bool {
     let key = |view: &View| {
         let members = view.members.iter();
         let members: Vec<_> =
-            members.map(|m| (m.name.clone(), m.address, m.generation, m.state, m.clock_offset.is_some())).collect();
+            members.map(|m| (m.name.clone(), m.address, m.generation, (m.state, m.settled), m.clock_offset.is_some())).collect();
         (members, view.settled, view.gaps, view.refused.clone())
     };
     key(old) != key(new)

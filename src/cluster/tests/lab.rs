@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -23,47 +23,69 @@ pub const PORT: u16 = 9094;
 pub const KIND: Kind = 1;
 
 /// Keys with versions; the higher version wins.
-#[derive(Default)]
-pub struct Records(Mutex<BTreeMap<String, (u64, Bytes)>>);
+pub struct Records {
+    kinds: Vec<Kind>,
+    held: Mutex<Held>,
+}
+
+/// By kind and key: version, and the whole record.
+type Held = BTreeMap<(Kind, String), (u64, Bytes)>;
 
 impl Records {
+    fn new(kinds: Vec<Kind>) -> Self {
+        Records { kinds, held: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap()
+    }
+
     fn encode(key: &str, version: u64, value: &[u8]) -> Bytes {
         [&version.to_le_bytes()[..], &[u8::try_from(key.len()).unwrap()], key.as_bytes(), value].concat().into()
     }
 
     pub fn put(&self, key: &str, version: u64, value: &[u8]) -> Bytes {
+        self.put_of(KIND, key, version, value)
+    }
+
+    pub fn put_of(&self, kind: Kind, key: &str, version: u64, value: &[u8]) -> Bytes {
         let record = Self::encode(key, version, value);
-        self.0.lock().unwrap().insert(key.to_owned(), (version, record.clone()));
+        self.held().insert((kind, key.to_owned()), (version, record.clone()));
         record
     }
 
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.held().len()
     }
 
     pub fn version(&self, key: &str) -> Option<u64> {
-        self.0.lock().unwrap().get(key).map(|(version, _)| *version)
+        self.version_of(KIND, key)
+    }
+
+    pub fn version_of(&self, kind: Kind, key: &str) -> Option<u64> {
+        self.held().get(&(kind, key.to_owned())).map(|(version, _)| *version)
     }
 }
 
 impl State for Records {
     fn kinds(&self) -> Vec<Kind> {
-        vec![KIND]
+        self.kinds.clone()
     }
 
     fn name(&self, _: Kind) -> &'static str {
         "test"
     }
 
-    fn digest(&self, _: Kind) -> Digest {
-        let records = self.0.lock().unwrap();
-        Digest::of(records.iter().map(|(key, (_, record))| (key.as_bytes(), &record[..])))
+    fn digest(&self, kind: Kind) -> Digest {
+        let held = self.held();
+        let records = held.iter().filter(|((of, _), _)| *of == kind);
+        Digest::of(records.map(|((_, key), (_, record))| (key.as_bytes(), &record[..])))
     }
 
     fn missing(&self, kind: Kind, theirs: &Digest) -> Vec<Bytes> {
         let differs = self.digest(kind).differs_from(theirs);
-        let records = self.0.lock().unwrap();
-        let lacking = records.iter().filter(|(key, _)| differs(Digest::hash(key.as_bytes())));
+        let held = self.held();
+        let lacking = held.iter().filter(|((of, key), _)| *of == kind && differs(Digest::hash(key.as_bytes())));
         lacking.map(|(_, (_, record))| record.clone()).collect()
     }
 
@@ -74,12 +96,12 @@ impl State for Records {
             let key = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
             Some((u64::from_le_bytes(*version), key.to_owned()))
         };
-        let Some((version, key)) = read().filter(|_| kind == KIND) else { return Merge::Unreadable };
-        let mut records = self.0.lock().unwrap();
-        if records.get(&key).is_some_and(|(known, _)| *known >= version) {
+        let Some((version, key)) = read().filter(|_| self.kinds.contains(&kind)) else { return Merge::Unreadable };
+        let mut held = self.held();
+        if held.get(&(kind, key.clone())).is_some_and(|(known, _)| *known >= version) {
             return Merge::Known;
         }
-        records.insert(key, (version, Bytes::copy_from_slice(record)));
+        held.insert((kind, key), (version, Bytes::copy_from_slice(record)));
         Merge::News
     }
 }
@@ -108,6 +130,8 @@ impl Handler for Echo {
 pub struct Lab {
     pub net: SimNet,
     pub seed: u64,
+    /// What the nodes that are started hold.
+    pub kinds: Vec<Kind>,
     nodes: u64,
     /// The wall clocks of all nodes start from one moment.
     origin: Option<Instant>,
@@ -137,7 +161,7 @@ pub fn config(name: &str, ip: IpAddr, peers: &[&str]) -> ClusterConfig {
 
 impl Lab {
     pub fn new(seed: u64) -> Self {
-        Lab { net: SimNet::new(seed), seed, nodes: 0, origin: None, generations: Arc::default() }
+        Lab { net: SimNet::new(seed), seed, kinds: vec![KIND], nodes: 0, origin: None, generations: Arc::default() }
     }
 
     pub async fn try_start(
@@ -155,7 +179,7 @@ impl Lab {
         config.save_generation = Arc::new(move |generation| {
             generations.lock().unwrap().insert(saved.clone(), generation);
         });
-        let state = Arc::new(Records::default());
+        let state = Arc::new(Records::new(self.kinds.clone()));
         let echo = Arc::new(Echo { name: name.clone(), ..Echo::default() });
         let metrics = ClusterMetrics::new(&Registry::new());
         let origin = *self.origin.get_or_insert_with(Instant::now);
@@ -235,6 +259,12 @@ impl TestNode {
 
     pub fn put(&self, key: &str, version: u64, size: usize) {
         self.put_with(key, version, size, Urgency::Normal);
+    }
+
+    /// A small record of a kind that not every node knows.
+    pub fn put_of(&self, kind: Kind, key: &str) {
+        let record = self.state.put_of(kind, key, 1, &[7; 100]);
+        self.cluster.broadcast(kind, key.as_bytes(), 1, record, Urgency::Normal);
     }
 
     pub fn put_with(&self, key: &str, version: u64, size: usize, urgency: Urgency) {

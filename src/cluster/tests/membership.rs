@@ -279,3 +279,38 @@ fn one_seed_gives_one_course_of_events() {
     };
     assert_eq!(course(), course());
 }
+
+#[test]
+fn a_node_that_is_starting_is_seen_as_such_until_it_has_settled() {
+    with_seeds(0..10, |mut lab| async move {
+        let nodes = lab.cluster(3).await;
+        until("all see all", 5 * SECOND, || all_see(&nodes.iter().collect::<Vec<_>>())).await;
+        let all_settled = || nodes.iter().all(|node| node.cluster.members().iter().all(|member| member.settled));
+        until("all know that all are settled", 6 * SECOND, all_settled).await;
+        // One peer of it is never there, for which it waits.
+        let slow = lab.start("A", 9, &["10.0.0.1:9094", "10.0.0.77:9094"]).await;
+        until("it is seen", 3 * SECOND, || nodes.iter().all(|node| node.member("A").is_some())).await;
+        let is_seen_settled = |settled: bool| nodes.iter().all(|node| node.member("A").unwrap().settled == settled);
+        assert!(is_seen_settled(false) && !slow.cluster.is_settled());
+        let order: Vec<_> = nodes[2].cluster.view().ready().map(|member| member.name.clone()).collect();
+        assert_eq!(order, ["a", "b", "c"], "it is the first by name, and has no turn yet");
+        slow.cluster.settled().await;
+        until("all know that it has settled", SECOND / 5, || is_seen_settled(true)).await;
+        assert_eq!(nodes[0].cluster.view().ready().count(), 4);
+    });
+}
+
+#[test]
+fn a_node_that_settles_again_after_a_gap_says_so() {
+    with_seeds(0..5, |mut lab| async move {
+        let nodes = lab.cluster(3).await;
+        until("settled", 10 * SECOND, || nodes.iter().all(|node| node.cluster.is_settled())).await;
+        sleep(6 * SECOND).await;
+        nodes[0].cluster.stall(3 * SECOND / 2);
+        let mut watch = nodes[1].cluster.watch();
+        while nodes[1].member("a").is_some_and(|a| a.settled) {
+            watch.changed().await.unwrap();
+        }
+        until("it has settled", 5 * SECOND, || nodes[1].member("a").is_some_and(|a| a.settled)).await;
+    });
+}

@@ -4,7 +4,9 @@
 mod delivery;
 mod discovery;
 mod figures;
+mod heal;
 mod hostile;
 mod lab;
 mod membership;
 mod real;
+mod versions;

@@ -90,14 +90,58 @@ async fn everything_goes_over_mutual_tls_and_nobody_else_gets_in() {
     until("the death is seen", 5 * SECOND, || all_see(&[&a])).await;
 }
 
-#[test]
-fn a_tls_file_without_its_parts_says_which() {
+#[tokio::test]
+async fn the_versions_of_both_sides_have_to_meet() {
     let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    let text = std::fs::read_to_string(directory.path().join("tls.yml")).unwrap();
+    let old = text.replace("tls_client_config:\n", "tls_client_config:\n  max_version: TLS12\n");
+    let new = text.replace("tls_client_config:\n", "  min_version: TLS13\ntls_client_config:\n");
+    let tls = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        ClusterTls::load(&path).unwrap()
+    };
+    let (old, new) = (tls("old.yml", old), tls("new.yml", new));
+    let mut lab = Lab::new(4);
+    let a = node(&mut lab, "a", &[], |config| ClusterConfig { tls: Some(new.clone()), ..config }).await;
+    let b = node(&mut lab, "b", &[&a], |config| ClusterConfig { tls: Some(old.clone()), ..config }).await;
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(all_see(&[&a]) && all_see(&[&b]), "b speaks 1.2 when it calls, a takes 1.3 only");
+    let c = node(&mut lab, "c", &[&a], |config| ClusterConfig { tls: Some(new.clone()), ..config }).await;
+    until("both see both", 5 * SECOND, || all_see(&[&a, &c])).await;
+    assert!(c.metrics.tls.stream_connections_sent_total.get() > 0);
+    until("packets were counted", 5 * SECOND, || a.metrics.tls.packet_bytes_received_total.get() > 0).await;
+}
+
+#[test]
+fn a_tls_file_that_cannot_be_followed_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
     let path = directory.path().join("tls.yml");
+    let both = "cert_file: node.pem, key_file: node.key";
+    for (server, client, words) in [
+        ("cert_file: a, key_file: b".to_owned(), "", "No such file"),
+        ("cert_file: node.pem".to_owned(), "", "tls_server_config: missing one of key or key_file"),
+        (String::new(), "", "tls_server_config: missing one of cert or cert_file"),
+        (format!("{both}, min_version: TLS14"), "", "tls_server_config: unknown TLS version: TLS14"),
+        (format!("{both}, max_version: TLS11"), "", "not supported"),
+        (format!("{both}, cipher_suites: [FOO]"), "", "tls_server_config: unknown cipher: FOO"),
+        (format!("{both}, curve_preferences: [P1]"), "", "tls_server_config: unknown curve: P1"),
+        (format!("{both}, client_ca_file: ca.pem"), "", "without a Client Auth Policy"),
+        (both.to_owned(), "max_version: TLS11", "tls_client_config: max_version below TLS12 is not supported"),
+        (both.to_owned(), "min_version: TLS13, max_version: TLS12", "max_version is below min_version"),
+        (both.to_owned(), "min_version: SSL3", "tls_client_config: unknown TLS version: SSL3"),
+        (both.to_owned(), "cert_file: node.pem", "both of cert_file and key_file"),
+        (both.to_owned(), "cipher_suites: []", "cipher_suites"),
+    ] {
+        std::fs::write(&path, format!("tls_server_config: {{{server}}}\ntls_client_config: {{{client}}}\n")).unwrap();
+        let error = ClusterTls::load(&path).unwrap_err().to_string();
+        assert!(error.contains(words), "{server} {client}: {error}");
+    }
     for (text, words) in [
-        ("tls_client_config: {}", "tls_server_config"),
+        ("tls_client_config: {}", "missing 'tls_server_config' entry"),
         ("tls_server_config: {cert_file: a, key_file: b}", "missing 'tls_client_config' entry"),
-        ("tls_server_config: {cert_file: a, key_file: b}\ntls_client_config: {}", "No such file"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = ClusterTls::load(&path).unwrap_err().to_string();

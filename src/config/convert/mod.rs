@@ -254,7 +254,7 @@ fn text_source(inline: &str, file: &str) -> Option<TextSource> {
     if inline.is_empty() { path(file).map(TextSource::File) } else { Some(TextSource::Inline(inline.to_owned())) }
 }
 
-fn http_config(file: &Http) -> HttpConfig {
+pub fn http_config(file: &Http) -> HttpConfig {
     HttpConfig {
         basic_auth: file.basic_auth.as_ref().map(|auth| BasicAuth {
             username: auth.username.clone(),

@@ -93,11 +93,22 @@ impl View<'_> {
     }
 }
 
+/// A key that a structure does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKey {
+    pub line: u32,
+    pub name: String,
+    /// The keys that the structure has.
+    pub allowed: &'static [&'static str],
+}
+
 pub struct Decoder<'t> {
     tree: &'t Tree,
     pub context: Context<'t>,
     /// What was accepted, but should be told to its writer.
     pub warnings: Vec<String>,
+    /// Behind some of the issues.
+    pub unknown: Vec<UnknownKey>,
     issues: Vec<String>,
     steps: u64,
     alias_steps: u64,
@@ -112,6 +123,7 @@ impl<'t> Decoder<'t> {
             tree,
             context,
             warnings: Vec::new(),
+            unknown: Vec::new(),
             issues: Vec::new(),
             steps: 0,
             alias_steps: 0,
@@ -270,6 +282,7 @@ impl<'t> Decoder<'t> {
             }
             let Some(index) = T::KEYS.iter().position(|known| *known == name) else {
                 self.issue(key_line, format_args!("field {name} not found in type {}", T::LABEL));
+                self.unknown.push(UnknownKey { line: key_line, name, allowed: T::KEYS });
                 continue;
             };
             match seen.get_mut(index) {

@@ -6,6 +6,7 @@ use super::{
     outside,
     world::{Answer, Setup, World},
 };
+use crate::nflog::Tell;
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_does_not_tell_again_and_resumes_the_rhythm() {
@@ -72,6 +73,33 @@ async fn a_node_that_forgot_its_alerts_takes_the_rhythm_from_the_log() {
     w.resolve(&["a", "b"]);
     w.at(50.0).await;
     assert_eq!(w.hook(0).taken()[2], "41.0 all alerts resolved:  / a b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_group_moves_to_the_ticks_at_which_another_node_told_it() {
+    let w = World::new(Setup::new(1.0, 10.0, 100.0));
+    w.fire(&["a"]);
+    w.at(24.2).await;
+    let (key, seen) = w.nflog.all().remove(0);
+    let tell = Tell {
+        firing: seen.all_told().map(|(alert, _)| (alert, 1)).collect(),
+        seen: Some(seen),
+        due: w.time(24.0),
+        sent: w.time(24.0),
+        done: w.time(24.1),
+        resolved: vec![],
+        known: vec![],
+        memory: None,
+        repeat_interval: Duration::from_secs(100),
+    };
+    let _ = w.nflog.record(&key, &tell);
+    w.at(26.0).await;
+    w.fire(&["b"]);
+    w.at(140.0).await;
+    // Not at 31: the receiver has heard of the group at 24.
+    let expected =
+        ["1.0 first notification: a", "34.0 new alerts added: a b", "134.0 repeat interval elapsed: a b"];
+    assert_eq!(w.hook(0).taken(), expected);
 }
 
 #[tokio::test(start_paused = true)]

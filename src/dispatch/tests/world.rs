@@ -271,6 +271,8 @@ impl World {
             nflog: nflog.clone(),
             silences: silences.clone(),
             peer: Peer::alone(),
+            decisions: crate::decisions::Decisions::off(),
+            events: crate::events::Events::off(),
             external_url: "http://am".into(),
             start_at: clock.monotonic() + Duration::from_secs_f64(setup.start_delay),
         };

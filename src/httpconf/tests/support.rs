@@ -222,6 +222,7 @@ pub(crate) fn options() -> ClientOptions {
         random: Random::seeded(7),
         dials: DialMetrics::unregistered().unwrap(),
         proxy_environment: ProxyEnvironment::default(),
+        rehearsal: None,
     }
 }
 

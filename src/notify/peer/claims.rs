@@ -21,8 +21,6 @@ const HOLDER_ASKED: Duration = Duration::from_secs(60);
 const OVERDUE: Duration = Duration::from_secs(10);
 /// After a "no" whose claim does not stand (any more), the next question waits for so long.
 const REFUSAL: Duration = Duration::from_secs(1);
-/// How long after a "yes" the asker may still be without all answers.
-const YES_OPEN: Duration = Duration::from_millis(1_200);
 /// Failures of others are remembered for so long beyond the moment of the next attempt.
 const FAILURE_KEPT: Duration = Duration::from_secs(120);
 /// Keys about which something is remembered: about 60 MB. Beyond it claims of others are not taken in.
@@ -82,6 +80,8 @@ pub struct Circle {
     pub me: Name,
     /// This node included.
     pub live: Vec<Name>,
+    /// Those of them that have settled, and this node: a node that is starting has no turn, and holds nobody up.
+    pub ready: Vec<Name>,
     /// Between the turns of nodes.
     pub step: Duration,
 }
@@ -119,8 +119,8 @@ struct Heard {
     retry_at: Instant,
     hand_overs: u32,
     incumbent: bool,
-    /// We said yes to its question then.
-    agreed: Option<Instant>,
+    /// We said yes to its question, and have not heard what became of it.
+    agreed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -159,15 +159,16 @@ impl Heard {
         (self.is_active() && !self.is_released(tells) && now < falls).then_some(falls)
     }
 
-    fn claim(&self, key: KeyId, now: Instant) -> Claim {
+    /// As it was said when it was heard.
+    fn claim(&self, key: KeyId) -> Claim {
         Claim {
             key,
             seq: self.seq,
             phase: self.phase,
             tells: self.tells,
-            age: millis(now.saturating_duration_since(self.started)),
+            age: millis(self.at.saturating_duration_since(self.started)),
             limit: millis(self.limit),
-            retry_in: millis(self.retry_at.saturating_duration_since(now)),
+            retry_in: millis(self.retry_at.saturating_duration_since(self.at)),
             hand_overs: self.hand_overs,
             incumbent: self.incumbent,
         }
@@ -206,8 +207,6 @@ pub struct Reply {
     /// Of the answering node, if it has one.
     pub own: Option<Claim>,
     pub others: Vec<Rumour>,
-    /// A "yes" of before is taken back: these nodes should hear of the asker at once.
-    pub warn: bool,
 }
 
 /// See the module's head.
@@ -339,11 +338,11 @@ impl Claims {
         }
     }
 
-    /// What `asker` may do, and what is known here.
-    pub fn answer(&mut self, asker: &Name, claim: &Claim, circle: &Circle, now: Instant) -> Reply {
-        self.hear(asker, claim, Duration::ZERO, now);
+    /// What `asker` may do, and what is known here; `tells` is that of the log here.
+    pub fn answer(&mut self, asker: &Name, claim: &Claim, tells: u64, circle: &Circle, now: Instant) -> Reply {
+        let has_rivals = !self.rivals(asker, claim, tells, circle, now).is_empty();
         let Some(known) = self.keys.get_mut(&claim.key) else {
-            return Reply { yes: true, own: None, others: Vec::new(), warn: false };
+            return Reply { yes: true, own: None, others: Vec::new() };
         };
         let theirs: Place<'_> = (!claim.incumbent, claim.hand_overs, asker);
         let yes = match &mut known.own {
@@ -352,26 +351,50 @@ impl Claims {
                 own.yielded = own.place(&circle.me) > theirs;
                 own.yielded
             }
-            _ => true,
+            _ => !has_rivals,
         };
-        let mut warn = false;
         let mut others = Vec::new();
         for heard in &mut known.others {
             if heard.holder == *asker {
-                heard.agreed = yes.then_some(now);
+                heard.agreed = yes;
                 continue;
             }
             let age = now.saturating_duration_since(heard.at);
             if heard.is_active() && age < HOLDER_ASKED {
-                others.push((heard.holder.to_string(), heard.claim(claim.key, now), millis(age)));
+                others.push((heard.holder.to_string(), heard.claim(claim.key), millis(age)));
             }
-            // Two that do not see each other ask at one time: the later in the order has to hear of the other.
-            let is_open = heard.phase == Phase::Asking && heard.agreed.is_some_and(|at| now < at + YES_OPEN);
-            warn |= yes && is_open && heard.place() > theirs;
         }
         let own = known.own.clone().filter(|own| own.phase != Phase::None);
         let own = own.map(|own| self.next_claim(claim.key, &own, now));
-        Reply { yes, own, others, warn }
+        Reply { yes, own, others }
+    }
+
+    /// Whom the question of `asker` has to be passed on to before it can be answered: nodes that come later in the
+    /// order and got a "yes" here. The asker may not see them; they may be sending by now, or must give way.
+    pub fn rivals(&mut self, asker: &Name, claim: &Claim, tells: u64, circle: &Circle, now: Instant) -> Vec<Name> {
+        self.hear(asker, claim, Duration::ZERO, now);
+        let theirs: Place<'_> = (!claim.incumbent, claim.hand_overs, asker);
+        let Some(known) = self.keys.get(&claim.key) else { return Vec::new() };
+        let is_rival = |heard: &&Heard| {
+            heard.phase == Phase::Asking
+                && heard.agreed
+                && heard.holder != *asker
+                && heard.place() > theirs
+                && heard.stands_until(tells, now).is_some()
+                && circle.live.contains(&heard.holder)
+        };
+        known.others.iter().filter(is_rival).map(|heard| heard.holder.clone()).collect()
+    }
+
+    /// `holder` has answered a question that was passed on to it, with what it does itself.
+    pub fn consulted(&mut self, holder: &Name, key: KeyId, own: Option<&Claim>, now: Instant) {
+        if let Some(claim) = own.filter(|claim| claim.key == key) {
+            self.hear(holder, claim, Duration::ZERO, now);
+        }
+        let heard = self.keys.get_mut(&key).and_then(|known| known.others.iter_mut().find(|h| h.holder == *holder));
+        if let Some(heard) = heard {
+            heard.agreed = false;
+        }
     }
 
     /// A node said no to this one's question about `key`.
@@ -415,7 +438,7 @@ impl Claims {
             retry_at: at + span(claim.retry_in),
             hand_overs: claim.hand_overs,
             incumbent: claim.incumbent,
-            agreed: None,
+            agreed: false,
         };
         match known.others.iter_mut().find(|other| other.holder == *holder) {
             Some(before) if before.seq > heard.seq => return None,
@@ -423,7 +446,7 @@ impl Claims {
                 before.at = before.at.max(heard.at);
                 return None;
             }
-            Some(before) => *before = Heard { agreed: before.agreed, ..heard },
+            Some(before) => *before = Heard { agreed: before.agreed && heard.phase == Phase::Asking, ..heard },
             None => known.others.push(heard),
         }
         let gives_way = matches!(claim.phase, Phase::None | Phase::Failing);
@@ -445,6 +468,24 @@ impl Claims {
                 && !circle.live.contains(&heard.holder)
         };
         known.others.iter().filter(may_send).map(|heard| heard.holder.clone()).collect()
+    }
+
+    /// For people: whose claim stands longest, and what it claims.
+    #[must_use]
+    pub fn holder(&self, key: KeyId, tells: u64, now: Instant) -> Option<(Name, Phase)> {
+        let standing = |heard: &Heard| heard.stands_until(tells, now).map(|until| (until, heard.holder.clone(), heard.phase));
+        let (_, holder, phase) = self.keys.get(&key)?.others.iter().filter_map(standing).max_by_key(|(until, ..)| *until)?;
+        Some((holder, phase))
+    }
+
+    /// For people: the nodes that are ready, in the order of their turns.
+    #[must_use]
+    pub fn order(&self, key: KeyId, tells: u64, circle: &Circle) -> Vec<Name> {
+        let mut names = circle.ready.clone();
+        if let Some(known) = self.keys.get(&key) {
+            names.sort_by(|a, b| known.place_of(a, tells, circle).cmp(&known.place_of(b, tells, circle)));
+        }
+        names
     }
 
     #[must_use]
@@ -532,6 +573,6 @@ impl Known {
 /// How long after the base this node's turn is.
 fn turn_of<'a>(circle: &'a Circle, place: impl Fn(&'a str) -> Place<'a>) -> Duration {
     let mine = place(&circle.me);
-    let before = circle.live.iter().filter(|name| ***name != *circle.me && place(name) < mine).count();
+    let before = circle.ready.iter().filter(|name| ***name != *circle.me && place(name) < mine).count();
     circle.step * u32::try_from(before).unwrap_or(u32::MAX)
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::{
     alert::Fingerprint,
     clock::Time,
-    nflog::{LogEntry, LogKey},
+    nflog::{LogEntry, LogKey, Writer},
 };
 
 /// See the module's head.
@@ -37,6 +37,11 @@ pub trait Neighbours: fmt::Debug + Send + Sync {
     fn begin(&self, key: &LogKey, tells: u64) -> bool;
     fn limit(&self, key: &LogKey) -> Option<Duration>;
     fn end(&self, key: &LogKey, end: End);
+    /// Whose claim stands, of those that were heard of.
+    fn holder(&self, key: &LogKey, tells: u64) -> Option<(claims::Name, claims::Phase)>;
+    /// The nodes in sight in the order of their turns.
+    fn order(&self, key: &LogKey, tells: u64) -> Vec<claims::Name>;
+    fn name_of(&self, writer: Writer) -> Option<claims::Name>;
 }
 
 /// What the others' claims and the order of nodes say about one key.
@@ -173,6 +178,24 @@ impl Peer {
     #[must_use]
     pub fn limit(&self, key: &LogKey) -> Option<Duration> {
         self.0.as_ref().and_then(|neighbours| neighbours.limit(key))
+    }
+
+    /// For people: whose claim stands, and what it claims.
+    #[must_use]
+    pub fn holder(&self, key: &LogKey, tells: u64) -> Option<(claims::Name, claims::Phase)> {
+        self.0.as_ref().and_then(|neighbours| neighbours.holder(key, tells))
+    }
+
+    /// For people: the nodes in the order of their turns; none for a node alone.
+    #[must_use]
+    pub fn order(&self, key: &LogKey, tells: u64) -> Vec<claims::Name> {
+        self.0.as_ref().map_or_else(Vec::new, |neighbours| neighbours.order(key, tells))
+    }
+
+    /// For people: which node a writer of the log is.
+    #[must_use]
+    pub fn name_of(&self, writer: Writer) -> Option<claims::Name> {
+        self.0.as_ref().and_then(|neighbours| neighbours.name_of(writer))
     }
 
     /// The attempt is over. After [`End::Told`] the log entry, which has to be there already, is what releases

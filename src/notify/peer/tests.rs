@@ -22,7 +22,8 @@ fn id() -> KeyId {
 }
 
 fn circle(me: &str) -> Circle {
-    Circle { me: me.into(), live: ["a", "b", "c"].map(Name::from).to_vec(), step: secs(2.0) }
+    let all = ["a", "b", "c"].map(Name::from).to_vec();
+    Circle { me: me.into(), live: all.clone(), ready: all, step: secs(2.0) }
 }
 
 /// Three nodes' claims.
@@ -39,7 +40,7 @@ impl Three {
 
     fn answer(&mut self, place: usize, asker: &str, claim: &Claim, now: Instant) -> Reply {
         let (circle, claims) = &mut self.0[place];
-        claims.answer(&asker.into(), claim, circle, now)
+        claims.answer(&asker.into(), claim, 0, circle, now)
     }
 
     fn begin(&mut self, place: usize, now: Instant) -> bool {
@@ -75,14 +76,37 @@ fn a_later_asker_heard_of_from_a_third_node_does_not_stand_in_the_way() {
     let (now, mut three) = (now(), Three::new());
     let (a, b) = (three.ask(0, now), three.ask(1, now));
     three.answer(2, "b", &b, now);
+    three.answer(1, "a", &a, now);
+    three.0[2].1.consulted(&"b".into(), id(), None, now);
     let reply = three.answer(2, "a", &a, now);
-    assert!(reply.warn, "c takes its yes to b back");
     let (holder, claim, age) = &reply.others[0];
     three.0[0].1.hear(&Name::from(&**holder), claim, Duration::from_millis(*age), now);
-    assert!(three.begin(0, now));
-    // The other way round b drops.
-    three.0[1].1.hear(&"a".into(), &a, Duration::ZERO, now);
+    assert!(reply.yes && three.begin(0, now), "c knows that b gave way");
     assert!(!three.begin(1, now));
+}
+
+#[test]
+fn a_node_between_two_that_do_not_see_each_other_passes_the_question_on_before_it_says_yes_again() {
+    let (now, mut three) = (now(), Three::new());
+    let rivals = |three: &mut Three, claim: &Claim, tells| {
+        let (circle, claims) = &mut three.0[2];
+        claims.rivals(&"a".into(), claim, tells, circle, now)
+    };
+    let b = three.ask(1, now);
+    assert!(three.answer(2, "b", &b, now).yes);
+    // b has a second without a to answer it, and is sending by then.
+    assert!(three.begin(1, now));
+    let a = three.ask(0, now);
+    assert_eq!(rivals(&mut three, &a, 0), [Name::from("b")]);
+    assert!(rivals(&mut three, &a, 1).is_empty(), "the log tells that b is done");
+    assert!(!three.answer(2, "a", &a, now).yes, "b has not answered");
+    let reply = three.answer(1, "a", &a, now);
+    assert!(!reply.yes);
+    three.0[2].1.consulted(&"b".into(), id(), reply.own.as_ref(), now);
+    let reply = three.answer(2, "a", &a, now);
+    let (holder, claim, age) = &reply.others[0];
+    three.0[0].1.hear(&Name::from(&**holder), claim, Duration::from_millis(*age), now);
+    assert!(!three.begin(0, now), "c has told that b is sending");
 }
 
 #[test]
@@ -145,7 +169,16 @@ fn an_incumbent_retries_and_others_stand_behind_its_retry() {
     assert_eq!(three.others(1, now + secs(5.0), now).turn, now + secs(5.0));
     // Out of sight it holds nobody up.
     three.0[0].0.live.retain(|name| &**name != "b");
+    three.0[0].0.ready.retain(|name| &**name != "b");
     assert_eq!(three.others(0, now, now).turn, now);
+}
+
+#[test]
+fn a_node_that_is_starting_has_no_turn() {
+    let (now, mut three) = (now(), Three::new());
+    assert_eq!(three.others(2, now, now).turn, now + secs(4.0));
+    three.0[2].0.ready.remove(0);
+    assert_eq!(three.others(2, now, now).turn, now + secs(2.0));
 }
 
 #[test]

@@ -57,20 +57,26 @@ impl BuildContext {
     /// `version` is the one in `User-Agent: Alertmanager/<version>`. The proxy environment is read here.
     #[must_use]
     pub fn new(templates: Arc<Templates>, version: &str, clock: Clock, random: Random, metrics: &Metrics) -> Self {
-        let dials = DialMetrics {
-            attempted: metrics.conntrack_attempted_total.clone(),
-            established: metrics.conntrack_established_total.clone(),
-            closed: metrics.conntrack_closed_total.clone(),
-            failed: metrics.conntrack_failed_total.clone(),
-        };
-        let http = ClientOptions {
-            user_agent: format!("Alertmanager/{version}"),
-            clock: clock.clone(),
-            random: random.clone(),
-            dials,
-            proxy_environment: ProxyEnvironment::from_process(),
-        };
-        BuildContext { templates, http, clock, random }
+        BuildContext { templates, http: client_options(version, &clock, &random, metrics), clock, random }
+    }
+}
+
+/// What all HTTP clients of the program share; see [`BuildContext::new`].
+#[must_use]
+pub fn client_options(version: &str, clock: &Clock, random: &Random, metrics: &Metrics) -> ClientOptions {
+    let dials = DialMetrics {
+        attempted: metrics.conntrack_attempted_total.clone(),
+        established: metrics.conntrack_established_total.clone(),
+        closed: metrics.conntrack_closed_total.clone(),
+        failed: metrics.conntrack_failed_total.clone(),
+    };
+    ClientOptions {
+        user_agent: format!("Alertmanager/{version}"),
+        clock: clock.clone(),
+        random: random.clone(),
+        dials,
+        proxy_environment: ProxyEnvironment::from_process(),
+        rehearsal: None,
     }
 }
 

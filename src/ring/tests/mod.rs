@@ -25,6 +25,7 @@ use crate::{
     clock::{Clock, Correction, Time, delta},
     cluster::{ClusterConfig, ClusterMetrics, sim::SimNet},
     config::model::{Receiver, Route},
+    decisions::{Decisions, DecisionsConfig, Reader},
     dispatch::{Dispatcher, DispatcherParts, Plan},
     inhibit::Inhibitor,
     metrics::{Metrics, MetricsOptions},
@@ -107,6 +108,7 @@ struct Node {
     ring: Ring,
     store: Store,
     saved: Arc<Mutex<u64>>,
+    reader: Reader,
 }
 
 struct World {
@@ -194,6 +196,9 @@ impl World {
             alerts: alerts.clone(),
             keeper: keeper.clone(),
         };
+        let config = DecisionsConfig { bytes_max: 1 << 20, age_max: RETENTION };
+        let disk = store.disk();
+        let decisions = Decisions::open(config, &name, disk, &clock, &metrics, WriterMode::Task);
         let ring = Ring::new(RingParts {
             clock: clock.clone(),
             correction,
@@ -201,6 +206,7 @@ impl World {
             replica,
             outbox,
             graces,
+            decisions: Reader::new(decisions.clone(), &name, None),
             peer_timeout: secs(15.0),
         });
         let plan = self.plan(place);
@@ -212,6 +218,8 @@ impl World {
             nflog: nflog.clone(),
             silences: silences.clone(),
             peer: ring.peer(),
+            decisions: decisions.clone(),
+            events: crate::events::Events::off(),
             external_url: "http://am".into(),
             start_at: clock.monotonic(),
         };
@@ -231,7 +239,8 @@ impl World {
         ring.join(config, self.net.host(ip(place)), own_clock, random, cluster_metrics, effects).await.unwrap();
         let all = alerts.clone();
         dispatcher.start(&move || all.snapshot());
-        Some(Node { clock, alerts, silences, nflog, keeper, inhibitor, dispatcher, ring, store, saved })
+        let reader = Reader::new(decisions, &format!("n{place}"), Some(ring.ask_peers()));
+        Some(Node { clock, alerts, silences, nflog, keeper, inhibitor, dispatcher, ring, store, saved, reader })
     }
 
     fn plan(&self, place: usize) -> Plan {

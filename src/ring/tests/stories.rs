@@ -1,6 +1,7 @@
 //! What people hear when things go wrong.
 
 use super::*;
+use crate::decisions::{Answered, Outcome, Page, Phase, Query, Why};
 use crate::silence::{Draft, MatcherText};
 
 const ALL: [usize; 3] = [0, 1, 2];
@@ -200,4 +201,87 @@ async fn an_end_that_was_told_while_a_node_was_down_is_not_undone_by_its_return(
     world.restart(2).await;
     world.pass(300.0).await;
     assert_eq!(world.words(), ["a/", "/a"]);
+}
+
+/// `node outcome: why`, newest first.
+fn decided(page: &Page) -> Vec<String> {
+    page.decisions.iter().map(|d| format!("{} {}: {}", d.node, d.outcome.as_str(), d.why.as_str())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_node_knows_what_all_of_them_decided_and_who_does_not_answer() {
+    let mut world = World::new([0; 3]).await;
+    world.fire(&ALL, "a");
+    world.pass(20.0).await;
+    let page = world.node(2).reader.everywhere(&Query::default()).await;
+    let lines = decided(&page);
+    assert_eq!(lines.iter().filter(|line| line.contains("told: first notification")).count(), 1, "{lines:?}");
+    for node in ["n1", "n2"] {
+        for why in ["turn of another node", "told by another node"] {
+            assert!(lines.contains(&format!("{node} left: {why}")), "{node} {why}: {lines:?}");
+        }
+    }
+    let elsewhere = page.decisions.iter().find(|d| d.why == Why::ToldElsewhere).unwrap();
+    assert_eq!(elsewhere.claim.as_ref().map(|claim| (&*claim.holder, claim.phase)), Some(("n0", Phase::Told)));
+    let first = page.decisions.iter().find(|d| d.why == Why::OthersFirst && &*d.node == "n2").unwrap();
+    assert_eq!(first.order.iter().map(|name| &**name).collect::<Vec<_>>(), ["n0", "n1", "n2"]);
+    assert!(page.nodes.iter().all(|node| node.state == Answered::Yes) && page.nodes.len() == 3);
+    assert_eq!(decided(&world.node(1).reader.everywhere(&Query::default()).await), lines, "all show the same");
+
+    world.kill(0).await;
+    world.pass(10.0).await;
+    let began = world.clock.monotonic();
+    let page = world.node(1).reader.everywhere(&Query::default()).await;
+    let states: Vec<(&str, Answered)> = page.nodes.iter().map(|node| (&*node.node, node.state)).collect();
+    assert_eq!(states, [("n1", Answered::Yes), ("n0", Answered::No), ("n2", Answered::Yes)]);
+    assert!(world.clock.monotonic() - began < secs(2.5));
+    assert!(page.decisions.iter().all(|decision| decision.outcome != Outcome::Told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_one_node_sends_the_others_say_whose_claim_stands() {
+    let world = World::new([0; 3]).await;
+    world.set(Mood::TakeAfter(20.0));
+    world.fire(&ALL, "a");
+    world.pass(25.0).await;
+    let page = world.node(1).reader.local(&Query::default()).await;
+    let claimed = page.decisions.iter().find(|d| d.why == Why::Claimed).unwrap_or_else(|| panic!("{page:?}"));
+    assert_eq!(claimed.claim.as_ref().map(|claim| (&*claim.holder, claim.phase)), Some(("n0", Phase::Sending)));
+    assert!(claimed.until.is_some_and(|until| until > claimed.at));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_came_back_tells_the_others_of_posts_that_only_it_gets() {
+    let mut world = World::new([0; 3]).await;
+    world.fire(&ALL, "a");
+    world.pass(15.0).await;
+    world.kill(0).await;
+    world.pass(30.0).await;
+    world.fire(&[1, 2], "a");
+    world.pass(30.0).await;
+    // Its disk says that the alert ran out. The others know better, but not for long.
+    world.restart(0).await;
+    for _ in 0..12 {
+        world.pass(15.0).await;
+        world.fire(&[0], "a");
+    }
+    assert_eq!(world.words(), ["a/"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_see_each_other_through_a_third_only_tell_once() {
+    // Within the second in which the first one waits for the other's answer, and just after it.
+    for millis in [0, 300, 970, 1030, 1100] {
+        let world = World::new([0; 3]).await;
+        world.net.cut(ip(0), ip(1));
+        world.pass(10.0).await;
+        let now = world.clock.now();
+        let (starts_at, ends_at) = (now - delta(secs(20.0)), now + delta(secs(60.0)));
+        // Due at once, wherever it is heard of.
+        world.post(&[1], "a", starts_at, ends_at);
+        world.pass(f64::from(millis) / 1000.0).await;
+        world.post(&[0], "a", starts_at, ends_at);
+        world.pass(25.0).await;
+        assert_eq!(world.words(), ["a/"], "{millis} ms later: {:?}", world.heard());
+    }
 }

@@ -5,6 +5,7 @@
 //! serving without what it asks for. An empty file asks for nothing.
 
 mod san;
+mod section;
 mod settings;
 mod tls;
 
@@ -14,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub(crate) use section::{ServerSection, ServerTls};
 pub(super) use settings::{Settings, TlsSettings};
 pub(super) use tls::Acceptor;
 

@@ -1,7 +1,7 @@
 //! What the web configuration file says, read and checked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     str::FromStr as _,
     time::Duration,
@@ -23,6 +23,8 @@ pub(in crate::web) struct Settings {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Names and bcrypt hashes. Empty: everybody may enter.
     pub users: BTreeMap<String, String>,
+    /// Names of `users` that may change nothing.
+    pub read_only: BTreeSet<String>,
     /// Time for one more request, and how many may come at once.
     pub rate: Option<(Duration, u32)>,
 }
@@ -78,12 +80,14 @@ struct FileSection {
     tls_server_config: Option<TlsSection>,
     http_server_config: Option<HttpSection>,
     basic_auth_users: Option<BTreeMap<String, Option<String>>>,
+    /// Ours alone.
+    read_only_users: Option<BTreeSet<String>>,
     rate_limit: Option<RateSection>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct TlsSection {
+pub(super) struct TlsSection {
     cert: Option<String>,
     cert_file: Option<String>,
     key: Option<String>,
@@ -126,11 +130,17 @@ impl Settings {
         };
         let section = section.unwrap_or_default();
         let http = section.http_server_config.unwrap_or_default();
+        let users = check_users(section.basic_auth_users.unwrap_or_default())?;
+        let read_only = section.read_only_users.unwrap_or_default();
+        if let Some(name) = read_only.iter().find(|name| !users.contains_key(*name)) {
+            return Err(WebFileError::setting(format!("read_only_users: {name:?} is not among basic_auth_users")));
+        }
         Ok(Settings {
             tls: section.tls_server_config.map(|tls| tls.check(path)).transpose()?.flatten(),
             http2: http.http2.unwrap_or(true),
             headers: check_headers(http.headers.unwrap_or_default())?,
-            users: check_users(section.basic_auth_users.unwrap_or_default())?,
+            users,
+            read_only,
             rate: section.rate_limit.map(RateSection::check).transpose()?.flatten(),
         })
     }
@@ -138,7 +148,7 @@ impl Settings {
 
 impl TlsSection {
     /// `None` if the section is there but asks for nothing.
-    fn check(self, path: &Path) -> Result<Option<TlsSettings>, WebFileError> {
+    pub fn check(self, path: &Path) -> Result<Option<TlsSettings>, WebFileError> {
         let cert = pem(self.cert, self.cert_file, path);
         let key = pem(self.key, self.key_file, path);
         let client_ca = pem(self.client_ca, self.client_ca_file, path);

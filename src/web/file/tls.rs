@@ -98,7 +98,7 @@ impl TlsSettings {
         })
     }
 
-    fn build(&self, http2: bool) -> Result<ServerConfig, WebFileError> {
+    pub(super) fn build(&self, http2: bool) -> Result<ServerConfig, WebFileError> {
         let provider = Arc::new(self.provider()?);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions())

@@ -48,6 +48,7 @@ pub fn build(config: &EmailConfig, context: &BuildContext) -> Result<Box<dyn Not
         clock: context.clock.clone(),
         random: context.random.clone(),
         hostname: hostname(),
+        rehearsal: context.http.rehearsal.clone(),
     }))
 }
 
@@ -58,6 +59,7 @@ struct Email {
     random: Random,
     /// For message ids.
     hostname: String,
+    rehearsal: Option<httpconf::Rehearsal>,
 }
 
 impl Email {
@@ -79,10 +81,34 @@ impl Email {
     }
 }
 
+impl Email {
+    /// What would be handed over, as an error: so do the clients of the other integrations.
+    fn script(&self, message: &message::Message) -> NotifyError {
+        let recipients: Vec<String> = message.to.iter().map(|to| format!("RCPT TO:<{}>\n", to.for_smtp(true))).collect();
+        let server = format!("{}:{}", self.config.smarthost_host, self.config.smarthost_port);
+        NotifyError {
+            message: format!(
+                "SMTP {server}\nMAIL FROM:<{}>\n{}\n{}",
+                message.from.for_smtp(true),
+                recipients.concat(),
+                message.text.replace("\r\n", "\n")
+            ),
+            retry: false,
+            reason: FailureReason::Other,
+            progress: Progress::NotSent,
+            retry_after: None,
+        }
+    }
+}
+
 impl Notifier for Email {
     fn notify<'a>(&'a self, notification: &'a Notification) -> NotifyFuture<'a> {
         Box::pin(async move {
             let message = self.compose(notification)?;
+            if let Some(rehearsal) = &self.rehearsal {
+                rehearsal.note();
+                return Err(self.script(&message));
+            }
             smtp::deliver(&self.config, &message).await?;
             Ok(Receipt::default())
         })

@@ -94,6 +94,7 @@ async fn send(server: &Server, config: EmailConfig) -> Result<(), NotifyError> {
         clock: Clock::simulated(moment()),
         random: Random::seeded(7),
         hostname: "node-1".to_owned(),
+        rehearsal: None,
     };
     email.notify(&notification("api")).await.map(drop)
 }

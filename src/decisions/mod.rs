@@ -1,0 +1,383 @@
+//! The decision log: a bounded record of what the pipeline decided and why, so that "why was I (not) told?" has an
+//! answer.
+//!
+//! In comes one [`Decision`] for each look of a group after which nothing was sent and for each attempt to send
+//! ([`Decisions::record`], [`Decisions::note`]); both cost the pipeline a short lock and wait for nothing. The same
+//! decision again and again is counted, not written ([`runs`](RunKey)). A task writes what has gathered to numbered
+//! files in the storage path, bounded by size and age. Out goes a page of decisions that fit a [`Query`]: of this node,
+//! or of all ([`Reader`]).
+//!
+//! Here nothing is known of groups, receivers, clusters or HTTP: names, label sets and moments only. Nothing depends on
+//! the record, so it never stops anybody: a full queue, a full disk or a damaged file costs decisions and is counted.
+
+mod files;
+mod frame;
+mod inquiry;
+mod log;
+mod merge;
+mod model;
+mod query;
+mod reader;
+mod runs;
+mod texts;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use tokio::sync::{Notify, Semaphore};
+
+use self::{
+    files::Bounds,
+    log::Log,
+    query::Search,
+    runs::{RUN_MAX, Repeat, Runs, Step},
+};
+pub use self::{
+    merge::{Cursor, NoCursor},
+    model::{
+        ALERTS_MAX, Alert, Attempt, Claim, Decision, Group, Logged, Muted, Outcome, Phase, Slot, Status, Totals,
+        UnknownOutcome, Why,
+    },
+    query::{LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query},
+    reader::{Answered, AskPeers, NodeAnswer, Page, PeerAnswer, Reader},
+    runs::{RunKey, Signature},
+};
+use crate::{
+    clock::{Clock, Time, delta},
+    metrics::Metrics,
+    store::{Disk, WriterMode},
+};
+
+/// How long decisions gather before they are written …
+const GATHER: Duration = Duration::from_secs(1);
+/// … or until so many alerts stand in them.
+const GATHERED_MAX: usize = 4_096;
+/// Alerts in decisions that wait to be written, about 10 MB. Beyond it decisions are dropped.
+const WAITING_MAX: usize = 65_536;
+/// Alerts in one block.
+const BLOCK_MAX: usize = 256;
+/// Time between looks for what is too old.
+const CLEAN_UP: Duration = Duration::from_secs(600);
+/// Searches at once: each holds a file in memory.
+const SEARCHES_MAX: usize = 2;
+/// What one node says at once.
+const ANSWER_BYTES_MAX: usize = 2 << 20;
+
+/// Settings of the record.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionsConfig {
+    /// `--decisions.max-size` in bytes; 0: off.
+    pub bytes_max: u64,
+    /// `--decisions.max-age`; zero: off.
+    pub age_max: Duration,
+}
+
+/// The handle of the pipeline. Clones are the same record.
+#[derive(Clone)]
+pub struct Decisions(Option<Arc<Inner>>);
+
+struct Inner {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    node: Arc<str>,
+    mode: WriterMode,
+    /// How far back decisions are shown.
+    age_max: TimeDelta,
+    queue: Mutex<Queue>,
+    runs: Mutex<Runs>,
+    log: Mutex<Log>,
+    pace: Arc<Pace>,
+    searches: Semaphore,
+}
+
+/// What wakes the writer.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Something is to be written.
+    came: Notify,
+    /// It is much.
+    hurry: Notify,
+}
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+struct Queue {
+    decisions: Vec<Decision>,
+    repeats: Vec<Repeat>,
+    /// Alerts in it, and one for each decision.
+    weight: usize,
+    /// Of the newest decision.
+    id: u64,
+    newest: Option<Time>,
+    cleaned_up: Option<Time>,
+}
+
+impl fmt::Debug for Decisions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Decisions" } else { "Decisions(off)" })
+    }
+}
+
+/// A lock whose holders do not panic half-way: each step leaves valid data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Decisions {
+    /// Nothing is recorded.
+    #[must_use]
+    pub fn off() -> Self {
+        Decisions(None)
+    }
+
+    /// Goes on with the record on this disk. Must be called inside a tokio runtime. With [`WriterMode::Task`]
+    /// everything is written at once and by whoever records: for simulations.
+    #[must_use]
+    pub fn open(
+        config: DecisionsConfig,
+        node: &str,
+        disk: &Arc<dyn Disk>,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+        mode: WriterMode,
+    ) -> Self {
+        let age_max = delta(config.age_max);
+        if config.bytes_max == 0 || age_max.is_zero() {
+            return Decisions::off();
+        }
+        let bounds = Bounds { bytes: config.bytes_max, age: age_max };
+        let node: Arc<str> = node.into();
+        let mut log = Log::open(Arc::clone(disk), Arc::clone(metrics), Arc::clone(&node), bounds);
+        log.expire(clock.now());
+        let (id, newest) = log.newest().map_or((0, None), |(id, at)| (id, Some(at)));
+        let inner = Arc::new(Inner {
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            node,
+            mode,
+            age_max,
+            queue: Mutex::new(Queue { id, newest, ..Queue::default() }),
+            runs: Mutex::default(),
+            log: Mutex::new(log),
+            pace: Arc::default(),
+            searches: Semaphore::new(SEARCHES_MAX),
+        });
+        if mode == WriterMode::Thread {
+            tokio::spawn(write_in_batches(Arc::downgrade(&inner), Arc::clone(&inner.pace)));
+        }
+        Decisions(Some(inner))
+    }
+
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The node's own name; `None` when switched off.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.0.as_deref().map(|inner| &*inner.node)
+    }
+
+    /// A decision that is worth a line each time. `make` is not called when the record is off.
+    pub fn record(&self, key: RunKey, make: impl FnOnce() -> Decision) {
+        let Some(inner) = &self.0 else { return };
+        let rest = lock(&inner.runs).end(key);
+        inner.push(make(), rest);
+    }
+
+    /// A decision that may be the same as the one before for this key: then it is counted and `make` is not called.
+    /// `make` may find that there is nothing to say.
+    pub fn note(&self, key: RunKey, signature: Signature, make: impl FnOnce() -> Option<Decision>) {
+        let Some(inner) = &self.0 else { return };
+        let now = inner.clock.now();
+        let step = lock(&inner.runs).step(key, signature, now);
+        match step {
+            Step::Counted(None) => {}
+            Step::Counted(Some(repeat)) => inner.push_repeats(&[repeat]),
+            Step::New(rest) => match make() {
+                Some(decision) => {
+                    if let Some(id) = inner.push(decision, rest) {
+                        lock(&inner.runs).begin(key, signature, id, now);
+                    }
+                }
+                None => inner.push_repeats(rest.as_slice()),
+            },
+            Step::Full => inner.metrics.limit_reached_total.with_label_values(&["decision_runs"]).inc(),
+        }
+    }
+
+    /// Writes what has gathered, counts of what goes on included. To be called at the end.
+    pub async fn close(&self) {
+        let Some(inner) = self.0.clone() else { return };
+        let rest = lock(&inner.runs).note_all(inner.clock.now());
+        inner.push_repeats(&rest);
+        inner.off_the_runtime(|inner| inner.write()).await;
+    }
+
+    /// What this node holds that fits.
+    async fn search(&self, query: Query, below: Option<u64>) -> Option<Findings> {
+        let inner = self.0.clone()?;
+        // It is never closed.
+        let _place = inner.searches.acquire().await.ok()?;
+        Some(inner.clone().off_the_runtime(move |inner| inner.find(&query, below)).await)
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Default)]
+struct Findings {
+    decisions: Vec<Decision>,
+    more: bool,
+    oldest: Option<Time>,
+    newest: Option<Time>,
+}
+
+impl Inner {
+    /// Returns its number; `None`: there is no room.
+    fn push(&self, decision: Decision, rest: Option<Repeat>) -> Option<u64> {
+        let weight = 1 + decision.alerts.len();
+        let mut queue = lock(&self.queue);
+        queue.repeats.extend(rest);
+        if queue.weight + weight > WAITING_MAX {
+            drop(queue);
+            self.metrics.limit_reached_total.with_label_values(&["decisions"]).inc();
+            return None;
+        }
+        let now = self.clock.now();
+        queue.id += 1;
+        queue.weight += weight;
+        queue.newest = Some(now);
+        let id = queue.id;
+        queue.decisions.push(Decision { node: Arc::clone(&self.node), id, at: now, last: now, ..decision });
+        let is_much = queue.weight >= GATHERED_MAX;
+        drop(queue);
+        self.metrics.decisions_recorded_total.inc();
+        self.after_push(is_much);
+        Some(id)
+    }
+
+    fn push_repeats(&self, repeats: &[Repeat]) {
+        if repeats.is_empty() {
+            return;
+        }
+        lock(&self.queue).repeats.extend_from_slice(repeats);
+        self.after_push(false);
+    }
+
+    fn after_push(&self, is_much: bool) {
+        if self.mode == WriterMode::Task {
+            self.write();
+            return;
+        }
+        self.pace.came.notify_one();
+        if is_much {
+            self.pace.hurry.notify_one();
+        }
+    }
+
+    /// Writes what has gathered.
+    fn write(&self) {
+        let now = self.clock.now();
+        // Taken first, so that batches are written in the order of their numbers.
+        let mut log = lock(&self.log);
+        let (decisions, repeats, cleans_up) = {
+            let mut queue = lock(&self.queue);
+            let cleans_up = queue.cleaned_up.is_none_or(|at| now - at >= delta(CLEAN_UP) || now < at);
+            if cleans_up {
+                queue.cleaned_up = Some(now);
+            }
+            queue.weight = 0;
+            (std::mem::take(&mut queue.decisions), std::mem::take(&mut queue.repeats), cleans_up)
+        };
+        let mut repeats = repeats.as_slice();
+        let mut rest = decisions.as_slice();
+        while !rest.is_empty() || !repeats.is_empty() {
+            let (block, behind) = rest.split_at(block_length(rest));
+            log.append(block, repeats, now);
+            (rest, repeats) = (behind, &[]);
+        }
+        if cleans_up {
+            let ended = lock(&self.runs).sweep(now);
+            log.append(&[], &ended, now);
+            log.expire(now);
+        }
+    }
+
+    fn find(&self, query: &Query, below: Option<u64>) -> Findings {
+        self.write();
+        let mut query = query.clone();
+        let shown_from = self.clock.now() - self.age_max;
+        query.since = Some(query.since.map_or(shown_from, |since| since.max(shown_from)));
+        let since = query.since.unwrap_or(shown_from);
+        let open: Vec<Repeat> = lock(&self.runs).open().collect();
+        let mut search = Search::new(&query, below.unwrap_or(u64::MAX), ANSWER_BYTES_MAX, open.into_iter());
+        let (files, oldest) = {
+            let log = lock(&self.log);
+            (log.files(), log.oldest())
+        };
+        // What is in a file ended before the next newer one began; what is wanted may have begun a whole run earlier.
+        let mut ended: Option<Time> = None;
+        for file in files {
+            if search.is_over() || ended.is_some_and(|ended| ended + RUN_MAX < since) {
+                break;
+            }
+            ended = Some(file.began());
+            // The lock is taken for each file anew: nobody waits for a long search.
+            let book = lock(&self.log).read(&file);
+            if let Some(mut book) = book {
+                search.look_through(&mut book);
+            }
+        }
+        let Search { found, more, .. } = search;
+        Findings { decisions: found, more, oldest, newest: lock(&self.queue).newest }
+    }
+
+    /// Disks block.
+    async fn off_the_runtime<T: Send + Default + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> T {
+        match self.mode {
+            WriterMode::Task => work(&self),
+            // An error: the program ends.
+            WriterMode::Thread => tokio::task::spawn_blocking(move || work(&self)).await.unwrap_or_default(),
+        }
+    }
+}
+
+/// How many of these go into one block.
+fn block_length(decisions: &[Decision]) -> usize {
+    let mut weight = 0;
+    let fits = |decision: &&Decision| {
+        weight += 1 + decision.alerts.len();
+        weight <= BLOCK_MAX
+    };
+    decisions.iter().take_while(fits).count().max(usize::from(!decisions.is_empty()))
+}
+
+/// Ends with the last handle.
+async fn write_in_batches(inner: Weak<Inner>, pace: Arc<Pace>) {
+    loop {
+        // Even if nothing comes, what is too old has to go.
+        let _ = tokio::time::timeout(CLEAN_UP, pace.came.notified()).await;
+        let _ = tokio::time::timeout(GATHER, pace.hurry.notified()).await;
+        let Some(inner) = inner.upgrade() else { return };
+        inner.off_the_runtime(Inner::write).await;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.pace.came.notify_one();
+        self.pace.hurry.notify_one();
+    }
+}

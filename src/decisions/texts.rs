@@ -1,0 +1,106 @@
+//! Label sets as bytes: each name and value behind its length. Read lazily, since a search looks at a few labels of
+//! many sets.
+
+use crate::alert::Labels;
+
+/// Larger label sets are left out of the record; the alert keeps its fingerprint.
+pub const LABELS_BYTES_MAX: usize = 8 << 10;
+
+/// `None`: too large.
+pub fn write(labels: &Labels) -> Option<Vec<u8>> {
+    let size = labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    if size > LABELS_BYTES_MAX {
+        return None;
+    }
+    let mut out = Vec::with_capacity(size);
+    for (name, value) in labels.iter() {
+        push(&mut out, name);
+        push(&mut out, value);
+    }
+    Some(out)
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    let length = text.len();
+    // Below LABELS_BYTES_MAX two groups of seven bits are enough.
+    if length >= 0x80 {
+        out.push(u8::try_from(length & 0x7F).unwrap_or(0) | 0x80);
+    }
+    out.push(u8::try_from(if length >= 0x80 { length >> 7 } else { length }).unwrap_or(0));
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The pairs as they were written; ends where the bytes make no sense.
+#[derive(Clone, Copy, Debug)]
+pub struct Pairs<'a>(pub &'a [u8]);
+
+impl<'a> Pairs<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        let (first, mut rest) = self.0.split_first()?;
+        let mut length = usize::from(*first);
+        if length >= 0x80 {
+            let (second, behind) = rest.split_first()?;
+            length = (length & 0x7F) | usize::from(*second) << 7;
+            rest = behind;
+        }
+        let (text, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    /// The value of this label, empty if there is none.
+    #[must_use]
+    pub fn get(mut self, wanted: &str) -> &'a str {
+        self.find(|(name, _)| *name == wanted).map_or("", |(_, value)| value)
+    }
+
+    /// `None` if the bytes are not all pairs.
+    #[must_use]
+    pub fn labels(mut self) -> Option<Labels> {
+        let pairs: Vec<(&str, &str)> = self.by_ref().collect();
+        self.0.is_empty().then(|| Labels::from_pairs(pairs))
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut behind = *self;
+        let pair = (behind.text()?, behind.text()?);
+        *self = behind;
+        Some(pair)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_set_that_is_too_large_is_left_out() {
+        let labels: Labels = [("a", "x".repeat(LABELS_BYTES_MAX))].into_iter().collect();
+        assert_eq!(write(&labels), None);
+        assert_eq!(write(&Labels::default()), Some(vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_comes_back(pairs in proptest::collection::vec((".{0,20}", ".{0,200}"), 0..8)) {
+            let labels = Labels::from_pairs(pairs);
+            let bytes = write(&labels).unwrap();
+            prop_assert_eq!(Pairs(&bytes).labels().unwrap(), labels.clone());
+            for (name, value) in labels.iter() {
+                prop_assert_eq!(Pairs(&bytes).get(name), value);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Pairs(&bytes).labels();
+            prop_assert!(Pairs(&bytes).get("alertname").len() <= bytes.len());
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What follows a text that is being typed: labels that exist under the present filter, most frequent first.
+
+use std::{collections::HashMap, sync::Arc};
+
+use askama::Template;
+use http::StatusCode;
+
+use super::{
+    Ui,
+    ask::Ask,
+    filter::contains,
+    html::{Shown, cut, matcher_text, number},
+    page,
+    scene::{Scene, Seen},
+    wish::Wish,
+};
+use crate::{
+    alert::matcher::{MatchOp, ParseMode, parse_matcher},
+    api::Answer,
+};
+
+/// Suggestions at most.
+const OFFERED: usize = 8;
+/// Without a text that narrows, so many alerts tell enough.
+const SAMPLE: usize = 5_000;
+
+#[derive(Template)]
+#[template(
+    source = "<ul>{% for (filter, shown, n) in offered %}<li data-filter=\"{{ filter }}\"><b>{{ shown }}</b> <i>{{ n }}</i></li>{% endfor %}</ul>{% if let Some(wrong) = wrong %}<p data-wrong>{{ wrong }}</p>{% endif %}",
+    ext = "html"
+)]
+struct SuggestPiece {
+    /// The matcher, how it is shown, how many alerts it fits.
+    offered: Vec<(String, String, String)>,
+    wrong: Option<String>,
+}
+
+/// What was typed so far.
+#[derive(Debug, PartialEq)]
+enum Typed<'t> {
+    /// Part of a name or a value.
+    Word(&'t str),
+    /// A name and an operator, and the beginning of a value.
+    Value(&'t str, MatchOp, &'t str),
+}
+
+impl Ui {
+    pub(super) fn suggest_piece(&self, scene: &Arc<Scene>, ask: &Ask) -> Answer {
+        let wish = Wish::read(ask, self.api.mode);
+        let text = ask.query.text("q").unwrap_or_default().trim();
+        let typed = Typed::of(text);
+        let offered = offered(scene, &wish, &typed);
+        page(StatusCode::OK, &SuggestPiece { offered, wrong: mistake(text, &typed, self.api.mode) })
+    }
+}
+
+impl<'t> Typed<'t> {
+    fn of(text: &'t str) -> Self {
+        let Some(at) = text.find(['=', '!', '~']) else { return Typed::Word(text) };
+        let (name, rest) = text.split_at(at);
+        let ops = [MatchOp::Regex, MatchOp::NotRegex, MatchOp::NotEqual, MatchOp::Equal];
+        match ops.into_iter().find_map(|op| Some((op, rest.strip_prefix(op.as_str())?))) {
+            Some((op, value)) => Typed::Value(name.trim().trim_matches('"'), op, value.trim().trim_start_matches('"').trim_end_matches('"')),
+            None => Typed::Word(name.trim()),
+        }
+    }
+}
+
+fn offered(scene: &Scene, wish: &Wish, typed: &Typed<'_>) -> Vec<(String, String, String)> {
+    let step = match typed {
+        Typed::Word(word) if word.chars().count() < 2 => scene.alerts.len().div_ceil(SAMPLE).max(1),
+        _ => 1,
+    };
+    let alerts = scene.alerts.iter().step_by(step).filter(|seen| wish.filter.fits(seen));
+    let mut pairs: HashMap<(&str, &str), usize> = HashMap::new();
+    let op = match typed {
+        Typed::Word(word) => {
+            let word = word.to_lowercase();
+            alerts.for_each(|seen| add_words(&mut pairs, seen, &word));
+            MatchOp::Equal
+        }
+        Typed::Value(name, op, value) => {
+            let value = value.to_lowercase();
+            for seen in alerts {
+                if let Some(known) = seen.labels().get(name)
+                    && contains(known, &value)
+                {
+                    *pairs.entry((name, known)).or_default() += 1;
+                }
+            }
+            *op
+        }
+    };
+    let chosen: Vec<String> = wish.filter.items.iter().map(|(text, _)| text.clone()).collect();
+    let mut best: Vec<((&str, &str), usize)> = pairs.into_iter().collect();
+    let order = |a: &((&str, &str), usize), b: &((&str, &str), usize)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
+    let wanted = OFFERED + chosen.len();
+    if best.len() > wanted {
+        best.select_nth_unstable_by(wanted, order);
+        best.truncate(wanted);
+    }
+    best.sort_unstable_by(order);
+    let texts = best.into_iter().map(|((name, value), n)| {
+        // A value that is offered for a regular expression means itself alone.
+        let value = if op.is_regex() { super::lines::quoted(value) } else { value.to_owned() };
+        (matcher_text(op, name, &value), n * step)
+    });
+    let texts = texts.filter(|(text, _)| !chosen.contains(text)).take(OFFERED);
+    texts.map(|(text, n)| (text.clone(), cut(&super::html::shown_text(&text), 80), if step > 1 { format!("about {}", number(n)) } else { number(n) })).collect()
+}
+
+fn add_words<'s>(pairs: &mut HashMap<(&'s str, &'s str), usize>, seen: &'s Seen, word: &str) {
+    for (name, value) in seen.labels().iter() {
+        if contains(name, word) || contains(value, word) {
+            *pairs.entry((name, value)).or_default() += 1;
+        }
+    }
+}
+
+/// What is wrong with a text that looks finished.
+fn mistake(text: &str, typed: &Typed<'_>, mode: ParseMode) -> Option<String> {
+    let Typed::Value(_, op, value) = typed else { return None };
+    let looks_finished = text.ends_with('"') && text.matches('"').count().is_multiple_of(2) || (op.is_regex() && !value.is_empty());
+    // A quotation that is still open is not finished.
+    let whole = if text.matches('"').count().is_multiple_of(2) { text.to_owned() } else { format!("{text}\"") };
+    let error = parse_matcher(mode, &whole).err().filter(|_| looks_finished)?;
+    Some(format!("Cannot be read yet: {}", Shown(&error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_word_until_it_has_an_operator() {
+        assert_eq!(Typed::of("tea"), Typed::Word("tea"));
+        assert_eq!(Typed::of("team!"), Typed::Word("team"));
+        assert_eq!(Typed::of("team="), Typed::Value("team", MatchOp::Equal, ""));
+        assert_eq!(Typed::of("team =~ \"we"), Typed::Value("team", MatchOp::Regex, "we"));
+        assert_eq!(Typed::of("\"a b\"!=\"x\""), Typed::Value("a b", MatchOp::NotEqual, "x"));
+    }
+
+    #[test]
+    fn mistakes_are_told_when_the_text_looks_finished() {
+        let wrong = |text: &str| mistake(text, &Typed::of(text), ParseMode::Fallback).is_some();
+        assert_eq!(["a=~\"b-[3\"", "a=~\"b-[3", "a=", "a=\"b", "a=\"b\"", "word", "=\"b\""].map(wrong), [true, true, false, false, false, false, true]);
+    }
+}
