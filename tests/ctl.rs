@@ -49,7 +49,10 @@ fn a_receiver_is_tested_when_the_server_allows_it() {
     assert_eq!(refused.status.code(), Some(1));
     let error = text(&refused.stderr);
     assert!(error.contains("--web.enable-receiver-test"), "{error}");
-    assert!(error.contains(&format!("POST http://{}/api/v2/carillon/receivers/team/test answered 403", closed.address)), "{error}");
+    assert!(
+        error.contains(&format!("POST http://{}/api/v2/carillon/receivers/team/test answered 403", closed.address)),
+        "{error}"
+    );
     drop(closed);
 
     let open = Server::start(dir.path(), &["--web.enable-receiver-test"]);
@@ -97,7 +100,8 @@ fn the_doctor_finds_nothing_in_a_good_cluster_and_names_what_is_wrong_in_a_bad_o
 
 #[test]
 fn a_diff_tells_what_goes_elsewhere() {
-    let old = "route:\n  receiver: r\n  routes: [{matchers: [team=a], receiver: q}]\nreceivers: [{name: r}, {name: q}]\n";
+    let old =
+        "route:\n  receiver: r\n  routes: [{matchers: [team=a], receiver: q}]\nreceivers: [{name: r}, {name: q}]\n";
     let dir = dir_with(old);
     fs::write(dir.path().join("new.yml"), old.replace("team=a", "team=b")).unwrap();
     let server = Server::start(dir.path(), &[]);
@@ -117,12 +121,25 @@ fn a_fault_in_a_file_is_told_with_its_place_beside_amtools_output() {
     let dir = dir_with("route:\n  receiver: nobody\nreceivers: [{name: r}]\n");
     let checked = ctl(dir.path(), &["check-config", "alertmanager.yml"]);
     assert_eq!(checked.status.code(), Some(1));
-    assert_eq!(text(&checked.stdout), "Checking 'alertmanager.yml'  FAILED: undefined receiver \"nobody\" used in route\n\n");
+    assert_eq!(
+        text(&checked.stdout),
+        "Checking 'alertmanager.yml'  FAILED: undefined receiver \"nobody\" used in route\n\n"
+    );
     let told = text(&checked.stderr);
-    assert!(told.starts_with("alertmanager.yml:2: route.receiver: undefined receiver \"nobody\" used in route\n    allowed: r\n"), "{told}");
-    fs::write(dir.path().join("odd.yml"), "route: {receiver: r, repeat_interval: 1m}\nreceivers: [{name: r}]\n").unwrap();
+    assert!(
+        told.starts_with(
+            "alertmanager.yml:2: route.receiver: undefined receiver \"nobody\" used in route\n    allowed: r\n"
+        ),
+        "{told}"
+    );
+    fs::write(dir.path().join("odd.yml"), "route: {receiver: r, repeat_interval: 1m}\nreceivers: [{name: r}]\n")
+        .unwrap();
     let odd = ctl(dir.path(), &["check-config", "odd.yml"]);
-    assert!(odd.status.success() && text(&odd.stderr).contains("Warning: odd.yml:1: route.repeat_interval"), "{}", text(&odd.stderr));
+    assert!(
+        odd.status.success() && text(&odd.stderr).contains("Warning: odd.yml:1: route.repeat_interval"),
+        "{}",
+        text(&odd.stderr)
+    );
     assert_eq!(ctl(dir.path(), &["check-config", "--strict", "odd.yml"]).status.code(), Some(1));
 }
 
@@ -131,8 +148,10 @@ fn proposed(shell: &str, script: &str) -> Option<Vec<String>> {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(CTL, dir.path().join("carillonctl")).unwrap();
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(shell).args(["-f", "-c", script]).env("PATH", path).stdin(Stdio::null()).output();
-    let Ok(output) = output else {
+    let mut command = Command::new("timeout");
+    command.args(["30", shell, "-f", "-c", script]).env("PATH", path).stdin(Stdio::null());
+    let output = command.output().ok().filter(|output| output.status.code() != Some(127));
+    let Some(output) = output else {
         eprintln!("skipped: there is no {shell}");
         return None;
     };
@@ -150,7 +169,7 @@ fn bash_completes_commands_flags_and_values() {
         proposed("bash", &script)
     };
     let Some(commands) = complete("carillonctl silence ''") else { return };
-    assert_eq!(commands, ["add", "expire", "import", "query", "update", "help"]);
+    assert_eq!(commands, ["add", "expire", "import", "query", "update"]);
     assert_eq!(complete("carillonctl silence query --with").unwrap(), ["--within"]);
     assert_eq!(complete("carillonctl -o e").unwrap(), ["extended"]);
 }
@@ -161,16 +180,16 @@ fn zsh_completes_commands_flags_and_values() {
     let complete = |line: &str| {
         let script = format!(
             "zmodload zsh/zpty; zpty z zsh -f -i; \
-             zpty -w z 'autoload -U compinit; compinit -u; source <(carillonctl completion zsh); \
+             zpty -w z 'autoload -U compinit; compinit -u -D; source <(carillonctl completion zsh); \
              compadd() {{ [[ $1 == -a ]] && print -r -- \"<<${{(P)2}}>>\" }}; \
              zle -C show complete-word _carillonctl; bindkey \"^T\" show; print rea\"\"dy'; \
-             zpty -m z all '*ready*'; zpty -w -n z $'{line}\\C-t'; \
-             zpty -m z all '*>>*'; print -r -- \"$all\" | tr -d '\\r' | sed -n 's/.*<<\\(.*\\)>>.*/\\1/p'; zpty -d z"
+             zpty -r -m z all '*ready*'; zpty -w -n z $'{line}\\C-t'; \
+             zpty -r -m z all '*>>*'; print -r -- \"$all\" | tr -d '\\r' | sed -n 's/.*<<\\(.*\\)>>.*/\\1/p'; zpty -d z"
         );
         proposed("zsh", &script)
     };
     let Some(commands) = complete("carillonctl silence ") else { return };
-    assert_eq!(commands, ["add", "expire", "import", "query", "update", "help"]);
+    assert_eq!(commands, ["add", "expire", "import", "query", "update"]);
     assert!(complete("carillonctl silence query --with").unwrap().contains(&"--within".to_owned()));
     assert_eq!(complete("carillonctl -o ").unwrap(), ["simple", "extended", "json"]);
 }

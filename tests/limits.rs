@@ -154,7 +154,7 @@ fn heads_and_nesting_that_are_too_large_are_refused() {
     let server = Server::start(dir.path(), &[]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
     // The server may answer and close before all of it is sent.
-    let _ = write!(stream, "GET /-/ready HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "a".repeat(600 << 10));
+    let _ = write!(stream, "GET /-/ready HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "a".repeat(2 << 20));
     assert_eq!(status(&mut stream, Duration::from_secs(10)).unwrap(), 431);
     let deep = format!("[{{\"labels\":{}1{}}}]", "[".repeat(100_000), "]".repeat(100_000));
     let answer = http::request(&server.address, "POST", "/api/v2/alerts", Some(&deep)).unwrap();

@@ -280,6 +280,9 @@ impl Core {
             is_answer = true;
         }
         if direct && header.dst == *self.foca.identity() {
+            if self.heard.len() >= MEMBERS_MAX {
+                self.heard.clear();
+            }
             self.heard.insert(Arc::clone(&header.src.name), (header.src.clone(), header.src_incarnation, now));
         }
         if self.foca.handle_data(packet, &mut self.runtime).is_err() {
@@ -306,8 +309,10 @@ impl Core {
     fn settle_plans(&mut self) {
         while let Some((to, number, packet)) = self.runtime.planned.take() {
             let now = self.runtime.now;
+            // News that ride on it have to go in any case.
+            let has_news = SwimCodec::bare_header(&packet).is_none();
             let fresh = self.heard.get(&to.name).filter(|(identity, _, at)| {
-                *identity == to && now.saturating_duration_since(*at) < self.fresh
+                !has_news && *identity == to && now.saturating_duration_since(*at) < self.fresh
             });
             let answer = fresh.and_then(|(src, src_incarnation, _)| {
                 let (src, dst) = (src.clone(), self.foca.identity().clone());

@@ -28,7 +28,7 @@ use super::{
     seal::Seal,
     tls::ClusterTls,
     wire::{
-        ClusterId, FLAG_SEALED, Hello, MAGIC, Message, Phase, Purpose, Refused, VERSION_MAX, VERSION_MIN, Wall,
+        ClusterId, FEATURE_BEATS, FLAG_SEALED, Hello, MAGIC, Message, Phase, Purpose, Refused, VERSION_MAX, VERSION_MIN, Wall,
         WireMember,
     },
 };
@@ -102,9 +102,13 @@ pub(super) enum Event {
         to: SocketAddr,
         error: Option<GreetError>,
     },
+    /// A stream that it had opened broke.
+    HungUp(From),
+    /// It was called: since it is suspected, or since a stream broke.
     Tried {
         identity: Identity,
         verdict: Verdict,
+        is_suspect: bool,
     },
     Found {
         index: usize,
@@ -330,6 +334,7 @@ impl Env {
             newest: shared.newest,
             members: shared.members.clone(),
             phase: shared.phase,
+            features: FEATURE_BEATS,
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
     exchange,
     greet::{Env, Event, Frames, From, GreetError},
     network::Listener,
-    wire::{Hello, Purpose},
+    wire::{Hello, Message, Purpose},
 };
 
 /// Messages that wait for a stream. A batch of deltas is one message.
@@ -54,7 +54,8 @@ async fn talk(
         while let Ok(Some(message)) = timeout(IDLE, queue.recv()).await {
             writer.write_encoded(message.to_vec()).await?;
         }
-        Ok(())
+        // In good order: else the other side would think that this process has died.
+        writer.write(&Message::Done).await
     };
     let hear = async {
         loop {
@@ -88,7 +89,10 @@ pub(super) async fn serve(env: Arc<Env>, mut listener: Box<dyn Listener>) {
             match hello.purpose {
                 Purpose::Talk => {
                     let (reply, queue) = mpsc::channel(QUEUE_MAX);
-                    let _ = talk_back(&env, frames, &hello, queue, reply).await;
+                    if let Err(GreetError::Io(_)) = talk_back(&env, frames, &hello, queue, reply).await {
+                        let from = From { name: Arc::clone(&hello.identity.name), instance: hello.instance };
+                        env.tell(Event::HungUp(from)).await;
+                    }
                 }
                 Purpose::Exchange => exchange::answer(&env, frames, hello).await,
                 Purpose::Probe | Purpose::Unknown => {}
@@ -116,7 +120,11 @@ async fn talk_back(
     let hear = async {
         // Longer than the caller's patience, in case it went without a word.
         while let Ok(message) = timeout(2 * IDLE, reader.read()).await {
-            env.tell(Event::Message { from: from.clone(), message: message?, reply: reply.clone() }).await;
+            let message = message?;
+            if matches!(message, Message::Done) {
+                return Ok(());
+            }
+            env.tell(Event::Message { from: from.clone(), message, reply: reply.clone() }).await;
         }
         Err(GreetError::Timeout)
     };

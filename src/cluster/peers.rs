@@ -31,6 +31,12 @@ pub(super) struct Peer {
     pub version: String,
     /// Whether it has settled; `None`: it has not said so yet.
     pub phase: Option<Phase>,
+    /// As it said in its greeting.
+    pub features: u64,
+    /// Until then its probes are written out in full: something is wrong.
+    pub full_until: Option<Instant>,
+    /// It is being called, since a stream broke.
+    pub is_tried: bool,
     pub exchanged_at: Option<Instant>,
     pub needs_exchange: bool,
     pub offset: Option<TimeDelta>,
@@ -51,6 +57,9 @@ impl Peer {
             standing,
             version: String::new(),
             phase: None,
+            features: 0,
+            full_until: None,
+            is_tried: false,
             exchanged_at: None,
             needs_exchange: true,
             offset: None,
@@ -74,6 +83,7 @@ impl Peer {
             self.held = Held::default();
             self.needs_exchange = true;
             self.phase = None;
+            self.features = 0;
         }
     }
 

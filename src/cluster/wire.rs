@@ -80,6 +80,7 @@ pub(super) enum Message {
     Records(Records),
     Settling(Settling),
     Knock(Knock),
+    Beat(Beat),
     Done,
     Unknown(u8),
 }
@@ -244,6 +245,29 @@ pub(super) struct Hello {
     /// What the sender knows of everybody, the receiver included: who is suspected hears it here, and refutes.
     pub members: Vec<WireMember>,
     pub phase: Phase,
+    /// What the sender understands beyond the first release, a bit each.
+    pub features: u64,
+}
+
+/// It understands [`Beat`]s.
+pub(super) const FEATURE_BEATS: u64 = 1;
+
+/// A probe, or its answer, with no news in it: two processes that have greeted know all the rest. It is what goes to and
+/// fro while nothing happens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Beat {
+    /// [`short`] of the sender's identity and of the receiver's.
+    pub from: u32,
+    pub to: u32,
+    pub incarnation: Incarnation,
+    pub number: u8,
+    pub is_answer: bool,
+}
+
+/// An identity in one number.
+#[allow(clippy::cast_possible_truncation, reason = "half of a hash is one as well")]
+pub(super) fn short(identity: &Identity) -> u32 {
+    Digest::hash(&encode(identity)) as u32
 }
 
 /// A member as foca knows it.
@@ -356,7 +380,7 @@ macro_rules! kinds {
 
 kinds! {
     3 Call, 4 Answer, 5 Tell, 6 Ack, 7 Deltas, 8 Compare, 9 Compared, 10 Leaving, 11 Hello, 12 Refused, 13 Digests,
-    14 Records, 15 Settling, 16 Knock,
+    14 Records, 15 Settling, 16 Knock, 17 Beat,
 }
 
 #[cfg(test)]

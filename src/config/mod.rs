@@ -79,15 +79,18 @@ pub enum ConfigError {
 
 impl From<Stop> for ConfigError {
     fn from(stop: Stop) -> Self {
-        let Stop { line, reason } = stop;
-        ConfigError::Invalid {
-            message: match line {
-                Some(line) => format!("{reason} (line {line})"),
-                None => reason,
-            },
-            unknown: Vec::new(),
-        }
+        stopped(stop, Vec::new())
     }
+}
+
+/// Where reading ended, and the keys before it that are not known.
+fn stopped(stop: Stop, unknown: Vec<UnknownKey>) -> ConfigError {
+    let Stop { line, reason } = stop;
+    let message = match line {
+        Some(line) => format!("{reason} (line {line})"),
+        None => reason,
+    };
+    ConfigError::Invalid { message, unknown }
 }
 
 impl From<SyntaxError> for ConfigError {
@@ -169,7 +172,9 @@ fn parse_here(text: &str, context: Context<'_>) -> Result<Loaded, ConfigError> {
     let root = tree.root().filter(|root| !decoder.is_null(*root));
     let root = root.ok_or_else(|| Stop::because("no route provided in config"))?;
     let mut file = File::default();
-    file.decode(&mut decoder, root)?;
+    if let Err(stop) = file.decode(&mut decoder, root) {
+        return Err(stopped(stop, std::mem::take(&mut decoder.unknown)));
+    }
     refuse_issues(&mut decoder)?;
     inherit::complete(&mut file, context.dir)?;
     let config = convert::config(&file)?;

@@ -129,6 +129,7 @@ pub struct AlertQueryArgs {
     /// Show alerts of receivers whose names fit.
     #[arg(short, long, value_name = "REGEX", default_value = "")]
     pub receiver: String,
+    /// name=value, name!=value, name=~regex or name!~regex; or first of all an alertname.
     #[arg(value_name = "MATCHER")]
     pub matchers: Vec<String>,
 }
@@ -147,6 +148,7 @@ pub struct AlertAddArgs {
     /// An annotation: name=value. May be repeated.
     #[arg(long, value_name = "ANNOTATION")]
     pub annotation: Vec<String>,
+    /// name=value; or first of all an alertname.
     #[arg(value_name = "LABEL")]
     pub labels: Vec<String>,
 }
@@ -193,12 +195,14 @@ pub struct SilenceAddArgs {
     /// An annotation: name=value. May be repeated.
     #[arg(long, value_name = "ANNOTATION")]
     pub annotation: Vec<String>,
+    /// name=value, name!=value, name=~regex or name!~regex; or first of all an alertname.
     #[arg(value_name = "MATCHER")]
     pub matchers: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct SilenceExpireArgs {
+    /// Ids of silences.
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
 }
@@ -233,6 +237,7 @@ pub struct SilenceQueryArgs {
     /// Show silences that end (with --expired: ended) within this time.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub within: Option<Duration>,
+    /// name=value, name!=value, name=~regex or name!~regex; or first of all an alertname.
     #[arg(value_name = "MATCHER")]
     pub matchers: Vec<String>,
 }
@@ -254,6 +259,7 @@ pub struct SilenceUpdateArgs {
     /// Why it is there.
     #[arg(short, long, value_name = "TEXT", default_value = "")]
     pub comment: String,
+    /// Ids of silences.
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
 }
@@ -399,12 +405,14 @@ pub struct DiffArgs {
 
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
+    /// As Alertmanager is started: --config.file=…, --storage.path=…
     #[arg(value_name = "FLAG", allow_hyphen_values = true)]
     pub flags: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct CompletionArgs {
+    /// The shell that shall complete.
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }

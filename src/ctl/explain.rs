@@ -3,7 +3,7 @@
 //! The checks and their words are `config`'s; here the words are brought together with the file.
 
 use super::places::Place;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, UnknownKey};
 
 /// Something to tell about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,20 +33,30 @@ pub fn explain(error: &ConfigError, places: &[Place]) -> Vec<Note> {
         Some(issues) => issues.lines().map(str::trim).filter(|issue| !issue.is_empty()).collect(),
         None => vec![message],
     };
-    parts
-        .into_iter()
-        .map(|part| {
-            let (line, what) = split_line(part);
-            let key = unknown.iter().find(|key| Some(key.line) == line && what.starts_with(&format!("field {} ", key.name)));
-            let place = locate(places, line, what);
-            Note {
-                line: line.or(place.map(|place| place.line)),
-                path: place.map(|place| place.path.clone()).unwrap_or_default(),
-                what: what.to_owned(),
-                allowed: key.map_or_else(|| allowed(what, places), |key| of_keys(&key.name, key.allowed)),
-            }
-        })
-        .collect()
+    let mut notes: Vec<Note> = parts.into_iter().map(|part| note(part, unknown, places)).collect();
+    // Reading may have ended at something else, behind them.
+    let issues = unknown.iter().map(|key| format!("line {}: field {} not found", key.line, key.name));
+    let others = issues.map(|issue| note(&issue, unknown, places));
+    let others: Vec<Note> =
+        others.filter(|other| !notes.iter().any(|note| (note.line, &note.path) == (other.line, &other.path))).collect();
+    notes.extend(others);
+    notes.sort_by_key(|note| note.line);
+    notes
+}
+
+fn note(part: &str, unknown: &[UnknownKey], places: &[Place]) -> Note {
+    let (line, what) = split_line(part);
+    let of_key = |key: &&UnknownKey| Some(key.line) == line && what.starts_with(&format!("field {} ", key.name));
+    let place = locate(places, line, what);
+    Note {
+        line: place.map(|place| place.line).or(line),
+        path: place.map(|place| place.path.clone()).unwrap_or_default(),
+        what: what.to_owned(),
+        allowed: unknown
+            .iter()
+            .find(of_key)
+            .map_or_else(|| allowed(what, places), |key| of_keys(&key.name, key.allowed)),
+    }
 }
 
 /// `line 3: what`, `yaml: line 3: what`, `what (line 3)`.
@@ -67,12 +77,23 @@ fn locate<'p>(places: &'p [Place], line: Option<u32>, what: &str) -> Option<&'p 
         let first = places.iter().find(|place| place.line == line)?;
         let here = || places.iter().filter(|place| place.line == line);
         let inside = || places.iter().filter(|place| place.line >= line && place.path.starts_with(&first.path));
-        return here().find(mentions).or_else(|| inside().find(mentions)).or(Some(first));
+        // The message may end with the value that is wrong.
+        let tail = what.rsplit(": ").next().unwrap_or_default();
+        let is_value = |place: &&Place| !tail.is_empty() && place.value == tail;
+        return here()
+            .find(mentions)
+            .or_else(|| inside().find(is_value))
+            .or_else(|| inside().find(mentions))
+            .or(Some(first));
     }
     for value in quoted(what) {
         let mut having = places.iter().filter(|place| place.value == value);
         let last = what.contains("not unique");
-        let known = if last { having.next_back() } else { having.find(|place| place.key != "name" || what.contains("(receiver")) };
+        let known = if last {
+            having.next_back()
+        } else {
+            having.find(|place| place.key != "name" || what.contains("(receiver"))
+        };
         if known.is_some() {
             return known;
         }
@@ -197,6 +218,16 @@ mod tests {
         let told = explained("route: {receiver: r}\nreceivers:\n- {name: r}\n- {name: r}\n");
         assert!(told.starts_with("f.yml:4: receivers[1].name: "), "{told}");
         assert!(explained("route: [").starts_with("f.yml:"), "no YAML");
+    }
+
+    #[test]
+    fn keys_before_the_fault_that_ends_reading_are_told_too() {
+        let told = explained(
+            "route:\n  receiver: r\n  group_intervall: 3s\n  routes:\n  - receiver: r\n    matchers: [a=b, c]\nreceivers: [{name: r}]\n",
+        );
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines[0].starts_with("f.yml:3: route.group_intervall: field group_intervall not found"), "{told}");
+        assert_eq!(lines[2], "f.yml:6: route.routes[0].matchers[1]: bad matcher format: c", "{told}");
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub fn read(
 
 /// The commands, ready to be walked.
 pub fn tree() -> clap::Command {
-    let mut tree = switches(Cli::command()).no_binary_name(true).color(clap::ColorChoice::Never);
+    let mut tree =
+        switches(Cli::command()).bin_name("carillonctl").no_binary_name(true).color(clap::ColorChoice::Never);
     tree.build();
     tree
 }
@@ -64,10 +65,16 @@ pub fn tree() -> clap::Command {
 fn switches(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| {
+            let arg = if arg.get_default_values().iter().all(|value| value.is_empty()) {
+                arg.hide_default_value(true)
+            } else {
+                arg
+            };
             if !matches!(arg.get_action(), ArgAction::SetTrue) {
                 return arg;
             }
-            let default = if arg.get_long().is_some_and(|name| TRUE_BY_DEFAULT.contains(&name)) { "true" } else { "false" };
+            let default =
+                if arg.get_long().is_some_and(|name| TRUE_BY_DEFAULT.contains(&name)) { "true" } else { "false" };
             arg.action(ArgAction::Set)
                 .num_args(0..=1)
                 .require_equals(true)
@@ -77,7 +84,7 @@ fn switches(command: clap::Command) -> clap::Command {
                 .hide_default_value(default == "false")
                 .hide_possible_values(true)
         })
-        .mut_subcommands(switches)
+        .mut_subcommands(|command| switches(command).disable_help_subcommand(true))
 }
 
 /// Flags that print something and end, wherever they stand.
@@ -393,7 +400,9 @@ mod tests {
         for args in [&["alert"][..], &["alert", "query"]] {
             assert!(matches!(cli(args).unwrap().command, Command::Alert(AlertCommand::Query(_))));
         }
-        let Command::Config(ConfigCommand::Routes(routes)) = cli(&["config", "routes"]).unwrap().command else { panic!() };
+        let Command::Config(ConfigCommand::Routes(routes)) = cli(&["config", "routes"]).unwrap().command else {
+            panic!()
+        };
         assert!(matches!(routes.command, RoutesCommand::Show));
         assert!(matches!(cli(&["config"]).unwrap().command, Command::Config(ConfigCommand::Show)));
     }
@@ -413,14 +422,17 @@ mod tests {
     #[test]
     fn booleans_have_negative_twins_and_may_be_bundled() {
         assert!(!cli(&["alert", "--no-version-check"]).unwrap().globals.version_check);
-        let Command::Alert(AlertCommand::Query(query)) = cli(&["alert", "-isu", "-rx"]).unwrap().command else { panic!() };
+        let Command::Alert(AlertCommand::Query(query)) = cli(&["alert", "-isu", "-rx"]).unwrap().command else {
+            panic!()
+        };
         assert!(query.inhibited && query.silenced && query.unprocessed && !query.active);
         assert_eq!(query.receiver, "x");
     }
 
     #[test]
     fn defaults_of_files_count_less_than_the_line() {
-        let defaults = [("output", "json"), ("quiet", "true"), ("author", "x"), ("unknown", "1"), ("version-check", "false")];
+        let defaults =
+            [("output", "json"), ("quiet", "true"), ("author", "x"), ("unknown", "1"), ("version-check", "false")];
         let parsed = with(&["silence", "--", "a"], &defaults).unwrap();
         assert_eq!((parsed.globals.output, parsed.globals.version_check), (Output::Json, false));
         let Command::Silence(SilenceCommand::Query(query)) = parsed.command else { panic!() };

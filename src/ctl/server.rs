@@ -216,7 +216,11 @@ impl Server {
         self.call(&DELETE_SILENCE, &path_of(id), &[], None).await.map(drop)
     }
 
-    async fn list<T: DeserializeOwned>(&self, operation: &Operation, query: &[Pair]) -> Result<Vec<Item<T>>, ServerError> {
+    async fn list<T: DeserializeOwned>(
+        &self,
+        operation: &Operation,
+        query: &[Pair],
+    ) -> Result<Vec<Item<T>>, ServerError> {
         let answer = self.call(operation, operation.path, query, None).await?;
         let read = serde_json::from_slice::<Vec<Box<RawValue>>>(&answer)
             .and_then(|items| items.into_iter().map(Item::read).collect());
@@ -287,7 +291,8 @@ impl Server {
         };
         let answer = self.client.fetch(request, ANSWER_BYTES_MAX).await;
         if self.verbose {
-            let outcome = answer.as_ref().map_or_else(|error| error.message.clone(), |answer| answer.status.to_string());
+            let outcome =
+                answer.as_ref().map_or_else(|error| error.message.clone(), |answer| answer.status.to_string());
             super::terminal::say(&format!("{method} {shown}: {outcome}"));
         }
         answer.map_err(|error| {
@@ -383,13 +388,22 @@ fn refused(operation: &Operation, url: &str, response: &Response) -> ServerError
     };
     let (what, body) = match known.iter().find(|(code, ..)| *code == status) {
         Some((_, meaning, true)) => {
-            let payload = serde_json::from_str::<String>(&text).unwrap_or_else(|_| text.to_string());
+            let payload = payload(&text);
             (format!("[{method} {path}][{status}] {name}{meaning} {}", json_text(cut(&payload))), String::new())
         }
         Some((_, meaning, false)) => (format!("[{method} {path}][{status}] {name}{meaning}"), shown(&text)),
         None => (format!("[{method} {path}] {name} (status {status}): {{}}"), shown(&text)),
     };
     ServerError::Refused { what, asked: format!("{method} {url}"), status, body }
+}
+
+/// The text of an answer: a bare JSON text, the message of an object, or what is no JSON.
+fn payload(text: &str) -> String {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(value) => value.get("message").and_then(serde_json::Value::as_str).unwrap_or(text).to_owned(),
+        Err(_) => text.to_owned(),
+    }
 }
 
 fn cut(text: &str) -> &str {
@@ -420,7 +434,8 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             body_complete: true,
         };
-        let text = |operation: &Operation, status, body| refused(operation, "http://h/x", &answer(status, body)).to_string();
+        let text =
+            |operation: &Operation, status, body| refused(operation, "http://h/x", &answer(status, body)).to_string();
         assert_eq!(
             text(&POST_ALERTS, 400, "\"at least <one>\"\n"),
             "[POST /alerts][400] postAlertsBadRequest \"at least \\u003cone\\u003e\"\nPOST http://h/x answered 400"

@@ -63,7 +63,7 @@ const GATHERED_MAX: usize = 4_096;
 /// Alerts in decisions that wait to be written, about 10 MB. Beyond it decisions are dropped.
 const WAITING_MAX: usize = 65_536;
 /// Alerts in one block.
-const BLOCK_MAX: usize = 256;
+const BLOCK_MAX: usize = 512;
 /// Time between looks for what is too old.
 const CLEAN_UP: Duration = Duration::from_secs(600);
 /// Searches at once: each holds a file in memory.

@@ -6,14 +6,16 @@ use crate::alert::Labels;
 /// Larger label sets are left out of the record; the alert keeps its fingerprint.
 pub const LABELS_BYTES_MAX: usize = 8 << 10;
 
+/// Room for the labels of most alerts.
+const USUAL_BYTES: usize = 384;
+
 /// `None`: too large.
 pub fn write(labels: &Labels) -> Option<Vec<u8>> {
-    let size = labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    if size > LABELS_BYTES_MAX {
-        return None;
-    }
-    let mut out = Vec::with_capacity(size);
+    let mut out = Vec::with_capacity(USUAL_BYTES);
     for (name, value) in labels.iter() {
+        if out.len() + name.len() + value.len() > LABELS_BYTES_MAX {
+            return None;
+        }
         push(&mut out, name);
         push(&mut out, value);
     }

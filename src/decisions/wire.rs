@@ -3,11 +3,7 @@
 //! Label sets and groups stand once in a file (or an answer) and are referred to by number; whoever reads needs the
 //! whole of it. Unknown fields are passed over, so that older and newer nodes read each other.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use xxhash_rust::xxh64::Xxh64;
@@ -177,7 +173,7 @@ struct RepeatMessage {
 #[derive(Debug, Default)]
 pub struct Dictionary {
     labels: FingerprintMap<()>,
-    groups: HashSet<u64>,
+    groups: FingerprintMap<()>,
     /// Of the block at hand.
     sets_bytes: usize,
 }
@@ -270,7 +266,7 @@ impl Dictionary {
             hash.update(&[0xFF]);
         }
         let number = hash.digest();
-        if self.groups.insert(number) {
+        if self.groups.insert(Fingerprint(number), ()).is_none() {
             block.groups.push(GroupMessage {
                 number,
                 key: cut(&group.key, 4 * TEXT_BYTES_MAX),

@@ -349,7 +349,7 @@ fn run_key(group: &Group, route: &RouteInfo, ready: &Arc<Ready>) -> RunKey {
 fn decision(outcome: Outcome, why: Why, group: &Group, route: &RouteInfo, ready: Option<&Arc<Ready>>) -> Decision {
     let named = Named { key: group.key.clone(), labels: group.labels.clone(), route: route.route.id.clone() };
     let slot = |ready: &Arc<Ready>| Slot {
-        kind: ready.lane.kind.into(),
+        kind: ready.kind().clone(),
         index: u32::try_from(ready.lane.index).unwrap_or(u32::MAX),
     };
     let decision = Decision::new(outcome, why, route.receiver.name.clone(), Arc::new(named));

@@ -162,6 +162,11 @@ impl Ready {
         }
     }
 
+    /// `webhook`, shared.
+    pub fn kind(&self) -> &Arc<str> {
+        &self.kind
+    }
+
     /// As in messages: `team/webhook[0]`.
     pub fn name(&self) -> String {
         format!("{}/{}[{}]", self.lane.receiver, self.lane.kind, self.lane.index)

@@ -84,7 +84,12 @@ impl Inner {
     }
 
     /// Passes the questions on to those who may have to give way, since the asker may not see them, and answers then.
-    async fn answer_after(self: Arc<Self>, rivals: BTreeMap<Name, Vec<usize>>, from: Name, asks: Asks) -> Option<Bytes> {
+    async fn answer_after(
+        self: Arc<Self>,
+        rivals: BTreeMap<Name, Vec<usize>>,
+        from: Name,
+        asks: Asks,
+    ) -> Option<Bytes> {
         let consult = rivals.into_iter().map(|(rival, places)| self.consult(rival, places, &from, &asks));
         futures_util::future::join_all(consult).await;
         Some(message::encode(&Response::Answers(self.answer_all(&from, &asks))))

@@ -314,7 +314,8 @@ impl Inner {
         let Some(cluster) = self.cluster.load_full() else { return };
         let view = cluster.view();
         let name = |member: &Member| Arc::from(member.name.as_str());
-        let (live, ready): (Vec<Arc<str>>, Vec<_>) = (view.live().map(name).collect(), view.ready().map(name).collect());
+        let (live, ready): (Vec<Arc<str>>, Vec<_>) =
+            (view.live().map(name).collect(), view.ready().map(name).collect());
         let before = self.circle.load();
         let changed = before.live != live || before.ready != ready;
         if changed {

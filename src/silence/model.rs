@@ -110,7 +110,13 @@ pub struct Silence {
 #[cfg(test)]
 impl Silence {
     /// For tests of those who write silences down.
-    pub(crate) fn with_matchers(id: &str, matchers: Vec<Matcher>, starts_at: Time, ends_at: Time, updated_at: Time) -> Self {
+    pub(crate) fn with_matchers(
+        id: &str,
+        matchers: Vec<Matcher>,
+        starts_at: Time,
+        ends_at: Time,
+        updated_at: Time,
+    ) -> Self {
         Silence {
             id: SilenceId::from(id),
             matcher_sets: Arc::from([matchers.into_boxed_slice()]),

@@ -166,7 +166,8 @@ impl Ui {
         }
         let chips = wish.filter.items.iter().enumerate();
         let chips = chips.map(|(index, (text, _))| (shown_text(text), wish.without_filter(ask, index))).collect();
-        let mut kept: Vec<(&'static str, String)> = wish.filter.items.iter().map(|(text, _)| ("filter", text.clone())).collect();
+        let mut kept: Vec<(&'static str, String)> =
+            wish.filter.items.iter().map(|(text, _)| ("filter", text.clone())).collect();
         kept.extend(wish.filter.states.iter().map(|state| ("state", state.id().to_owned())));
         match wish.view {
             View::Groups => {}
@@ -235,16 +236,20 @@ impl Counted {
     }
 
     pub fn sum(&self, ask: &Ask, wish: &Wish) -> Sum {
-        let marks = [tinted("crit", "f crit"), tinted("warn", "f warn"), tinted("info", "f info"), tinted("none", "dim")];
+        let marks =
+            [tinted("crit", "f crit"), tinted("warn", "f warn"), tinted("info", "f info"), tinted("none", "dim")];
         let words = ["critical", "warning", "info", "other"];
-        let severities = self.by_severity.iter().zip(marks).zip(words).zip(SEVERITY_FILTERS).filter(|(((n, _), _), _)| **n > 0);
+        let severities =
+            self.by_severity.iter().zip(marks).zip(words).zip(SEVERITY_FILTERS).filter(|(((n, _), _), _)| **n > 0);
         let severities = severities
             .map(|(((n, mark), word), filter)| (wish.with_filter(ask, filter), Html::of(mark), number(*n), word))
             .collect();
         let states = [Quiet::Silenced, Quiet::Inhibited, Quiet::Muted];
         let quiet = self.quiet.iter().zip(states).filter(|(n, _)| **n > 0);
         let quiet = quiet
-            .map(|(n, state)| (wish.in_states(ask, &[state]), Html::of(Icon(state.id(), "quiet")), number(*n), state.word()))
+            .map(|(n, state)| {
+                (wish.in_states(ask, &[state]), Html::of(Icon(state.id(), "quiet")), number(*n), state.word())
+            })
             .collect();
         let title = match *wish.filter.states {
             [] | [Quiet::No] => format!("{} firing", number(self.loud())),
@@ -375,7 +380,8 @@ fn fill_table(page: &mut AlertsPage, writing: &Writing<'_>) {
     for (index, seen) in rows.iter().enumerate() {
         let Some(group) = scene.groups.get(seen.group) else { continue };
         let mut row = writing.row(seen, group, seen.quiet(), &title);
-        let rare = |name: &str, value: &str| rows.iter().filter(|other| other.labels().get(name) == Some(value)).count();
+        let rare =
+            |name: &str, value: &str| rows.iter().filter(|other| other.labels().get(name) == Some(value)).count();
         let mut pairs: Vec<(usize, &str, &str)> = seen
             .labels()
             .iter()
@@ -385,7 +391,11 @@ fn fill_table(page: &mut AlertsPage, writing: &Writing<'_>) {
         // Those that set the alert apart first.
         pairs.sort_unstable();
         let more = pairs.len().saturating_sub(4);
-        row.labels = pairs.iter().take(4).map(|(_, name, value)| cut_link(name, value, &wish.with_label(ask, name, value))).collect();
+        row.labels = pairs
+            .iter()
+            .take(4)
+            .map(|(_, name, value)| cut_link(name, value, &wish.with_label(ask, name, value)))
+            .collect();
         let fate = match row.by.clone() {
             Some(by) => Html(format!("<span class=\"quiet\">{by}</span>")),
             None => fates.entry(seen.group).or_insert_with(|| writing.short_fate(group)).clone(),
@@ -406,4 +416,3 @@ impl FlatView {
         if *sorted { word } else { "none" }
     }
 }
-

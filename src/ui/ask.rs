@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn cookies_are_found_among_others() {
-        let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("a=1; tz=Europe%2FBerlin;b=x=y"))]);
+        let headers =
+            HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("a=1; tz=Europe%2FBerlin;b=x=y"))]);
         assert_eq!(cookie_text(&headers, "tz").as_deref(), Some("Europe/Berlin"));
         assert_eq!((cookie(&headers, "b"), cookie(&headers, "c")), (Some("x=y"), None));
     }

@@ -62,7 +62,9 @@ impl Ui {
         let cluster = (self.api.cluster)();
         let chosen = ask.query.text("group").and_then(|id| u64::from_str_radix(id, 16).ok()).map(Fingerprint);
         let mut groups: Vec<&Group> = scene.groups.iter().collect();
-        groups.sort_by(|a, b| (a.name(), &a.look.labels, &a.look.receiver.name).cmp(&(b.name(), &b.look.labels, &b.look.receiver.name)));
+        groups.sort_by(|a, b| {
+            (a.name(), &a.look.labels, &a.look.receiver.name).cmp(&(b.name(), &b.look.labels, &b.look.receiver.name))
+        });
         let chosen = chosen.and_then(|id| scene.group(id)).or_else(|| groups.first().copied());
         let offered = groups.iter().take(GROUPS_MAX).map(|group| {
             let is_chosen = chosen.is_some_and(|chosen| chosen.id == group.id);
@@ -73,7 +75,13 @@ impl Ui {
             verdict: verdict(&cluster),
             as_table: cluster.members.len() >= TABLE_FROM,
             nodes: cluster.members.iter().map(|member| node(member, &ask.when)).collect(),
-            reach: cluster.members.iter().filter(|member| !member.is_self).filter(|member| cluster.members.len() < TABLE_FROM || is_faulty(member)).map(reach).collect(),
+            reach: cluster
+                .members
+                .iter()
+                .filter(|member| !member.is_self)
+                .filter(|member| cluster.members.len() < TABLE_FROM || is_faulty(member))
+                .map(reach)
+                .collect(),
             advice: advice(&cluster),
             groups: offered.collect(),
             turns: chosen.map(|group| self.turns(group, ask)).unwrap_or_default(),
@@ -86,7 +94,10 @@ impl Ui {
     /// Who tells a group next, integration by integration.
     fn turns(&self, group: &Group, ask: &Ask) -> Vec<(String, Html)> {
         let hearings = self.api.dispatcher.hearings(&group.look);
-        hearings.iter().map(|hearing| (format!("{}/{}", hearing.kind, hearing.index), turn(hearing, &ask.when))).collect()
+        hearings
+            .iter()
+            .map(|hearing| (format!("{}/{}", hearing.kind, hearing.index), turn(hearing, &ask.when)))
+            .collect()
     }
 
     fn readiness(&self, cluster: &ClusterStatus, ask: &Ask) -> Vec<(&'static str, Html)> {
@@ -97,14 +108,21 @@ impl Ui {
             "this node",
             match (&cluster.name, cluster.settled) {
                 (None, _) => good("ready: the configuration is loaded"),
-                (Some(_), true) => good("ready: the configuration is loaded, and state was exchanged with every node in reach"),
-                (Some(_), false) => wait("not ready: state has not been exchanged with every node in reach; nothing is sent until then"),
+                (Some(_), true) => {
+                    good("ready: the configuration is loaded, and state was exchanged with every node in reach")
+                }
+                (Some(_), false) => {
+                    wait("not ready: state has not been exchanged with every node in reach; nothing is sent until then")
+                }
             },
         )];
         if let Some(name) = &cluster.name {
             facts.push(("name", Html(format!("<bdi>{}</bdi>", Shown(name)))));
         }
-        facts.push(("up since", Html(format!("{}, {}", ask.when.clock(self.api.started_at), ask.when.ago(self.api.started_at)))));
+        facts.push((
+            "up since",
+            Html(format!("{}, {}", ask.when.clock(self.api.started_at), ask.when.ago(self.api.started_at))),
+        ));
         facts.push((
             "disk",
             if metrics.store_degraded.get() == 0 {
@@ -118,7 +136,8 @@ impl Ui {
 }
 
 fn group_words(group: &Group) -> String {
-    let labels: Vec<String> = group.look.labels.iter().filter(|(name, _)| *name != "alertname").map(|(_, value)| cut(value, 40)).collect();
+    let labels: Vec<String> =
+        group.look.labels.iter().filter(|(name, _)| *name != "alertname").map(|(_, value)| cut(value, 40)).collect();
     let name = group.name().map_or_else(|| "all alerts".to_owned(), |name| cut(name, 60));
     let rest = if labels.is_empty() { String::new() } else { format!(", {}", cut(&labels.join(", "), 80)) };
     html::shown_text(&format!("{name}{rest} → {}", group.look.receiver.name))
@@ -133,15 +152,27 @@ fn turn(hearing: &Hearing, when: &When) -> Html {
             Phase::Failing => format!("<span class=\"tag crit\">{}failed, tries again</span>", Icon("fail", "")),
             Phase::None => String::new(),
         });
-        out.push_str(&format!("<li><b>{}</b><span><bdi>{}</bdi> {}</span></li>", place + 1, Shown(name), holds.unwrap_or_default()));
+        out.push_str(&format!(
+            "<li><b>{}</b><span><bdi>{}</bdi> {}</span></li>",
+            place + 1,
+            Shown(name),
+            holds.unwrap_or_default()
+        ));
     }
     out.push_str("</ol>");
     let mut says: Vec<String> = Vec::new();
     match &hearing.debt {
         Some(debt) => {
-            let doing = if debt.is_running { "is being told by this node".to_owned() } else { format!("owed since {}", when.clock(debt.since)) };
+            let doing = if debt.is_running {
+                "is being told by this node".to_owned()
+            } else {
+                format!("owed since {}", when.clock(debt.since))
+            };
             let error = debt.error.as_ref().map(|error| format!(": {}", Shown(&cut(error, 120)))).unwrap_or_default();
-            let next = debt.next_try.map(|next| format!("; this node looks again at {}", when.clock(next))).unwrap_or_default();
+            let next = debt
+                .next_try
+                .map(|next| format!("; this node looks again at {}", when.clock(next)))
+                .unwrap_or_default();
             says.push(format!("{doing}{error}{next}"));
         }
         None => says.push("nothing is owed now".to_owned()),
@@ -162,12 +193,22 @@ fn verdict(cluster: &ClusterStatus) -> Verdict {
             class: "",
             icon: Icon("up", "good"),
             title: "One node, clustering is off.".into(),
-            texts: vec![Html("If this node stops, nobody is told. For more, start a second one with <code>--cluster.peer</code>.".into())],
+            texts: vec![Html(
+                "If this node stops, nobody is told. For more, start a second one with <code>--cluster.peer</code>."
+                    .into(),
+            )],
         };
     };
     let total = cluster.members.len();
     let gone: Vec<&MemberStatus> = cluster.members.iter().filter(|member| member.state == "down").collect();
-    let names = |members: &[&MemberStatus]| members.iter().take(5).map(|member| format!("<b><bdi>{}</bdi></b>", Shown(&member.name))).collect::<Vec<_>>().join(", ");
+    let names = |members: &[&MemberStatus]| {
+        members
+            .iter()
+            .take(5)
+            .map(|member| format!("<b><bdi>{}</bdi></b>", Shown(&member.name)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if !cluster.settled {
         return Verdict {
             class: " w",
@@ -177,7 +218,12 @@ fn verdict(cluster: &ClusterStatus) -> Verdict {
         };
     }
     if total <= 1 {
-        return Verdict { class: "", icon: Icon("up", "good"), title: "One node; it knows of no other.".into(), texts: vec![Html("If this node stops, nobody is told.".into())] };
+        return Verdict {
+            class: "",
+            icon: Icon("up", "good"),
+            title: "One node; it knows of no other.".into(),
+            texts: vec![Html("If this node stops, nobody is told.".into())],
+        };
     }
     if gone.len() + 1 == total {
         return Verdict {
@@ -189,7 +235,14 @@ fn verdict(cluster: &ClusterStatus) -> Verdict {
     }
     if gone.is_empty() {
         let behind = cluster.members.iter().map(|member| member.unacknowledged).max().unwrap_or_default();
-        let step = if behind == 0 { "everybody is in step".to_owned() } else { format!("at most {} on their way", count(usize::try_from(behind).unwrap_or(usize::MAX), "change is", "changes are")) };
+        let step = if behind == 0 {
+            "everybody is in step".to_owned()
+        } else {
+            format!(
+                "at most {} on their way",
+                count(usize::try_from(behind).unwrap_or(usize::MAX), "change is", "changes are")
+            )
+        };
         return Verdict {
             class: "",
             icon: Icon("up", "good"),
@@ -203,7 +256,10 @@ fn verdict(cluster: &ClusterStatus) -> Verdict {
         icon: Icon("half", "warn"),
         title: format!("{alive} of {total} nodes are alive. Notifications go on."),
         texts: vec![
-            Html(format!("{} out of sight. If it is alive but cut off, it tells too: people may hear twice.", names(&gone) + if gone.len() == 1 { " is" } else { " are" })),
+            Html(format!(
+                "{} out of sight. If it is alive but cut off, it tells too: people may hear twice.",
+                names(&gone) + if gone.len() == 1 { " is" } else { " are" }
+            )),
             Html(format!("Nothing is lost: silences and the log are on {}.", count(alive, "live node", "live nodes"))),
         ],
     }
@@ -216,7 +272,8 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
         _ => format!("<span class=\"tag crit\">{}out of sight</span>", Icon("down", "")),
     };
     let mut facts = vec![("address", Html(Shown(&member.address).to_string()))];
-    let version = if member.version.is_empty() { "not known yet".to_owned() } else { Shown(&member.version).to_string() };
+    let version =
+        if member.version.is_empty() { "not known yet".to_owned() } else { Shown(&member.version).to_string() };
     facts.push(("version", Html(if member.is_self { format!("{version}, this node") } else { version })));
     if let Some(offset) = member.clock_offset.filter(|_| !member.is_self) {
         let ms = offset.num_milliseconds();
@@ -225,8 +282,18 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
     }
     if !member.is_self {
         let waits = usize::try_from(member.unacknowledged).unwrap_or(usize::MAX);
-        facts.push(("in step", Html(if waits == 0 { "yes".to_owned() } else { format!("{} not acknowledged yet", count(waits, "change", "changes")) })));
-        let exchange = member.last_exchange.map_or_else(|| "not yet".to_owned(), |ago| format!("{} ago, {}", span(delta(ago)), when.clock(when.now - delta(ago))));
+        facts.push((
+            "in step",
+            Html(if waits == 0 {
+                "yes".to_owned()
+            } else {
+                format!("{} not acknowledged yet", count(waits, "change", "changes"))
+            }),
+        ));
+        let exchange = member.last_exchange.map_or_else(
+            || "not yet".to_owned(),
+            |ago| format!("{} ago, {}", span(delta(ago)), when.clock(when.now - delta(ago))),
+        );
         facts.push(("last exchange", Html(exchange)));
         if let Some(time) = member.round_trip {
             facts.push(("round trip", Html(format!("{:.1} ms", time.as_secs_f64() * 1e3))));
@@ -237,13 +304,20 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
         Some(n) => format!("number {} in the order", n + 1),
         None => "out of the order".to_owned(),
     };
-    NodeView { name: Html(format!("<bdi>{}</bdi>", Shown(&member.name))), place, tag: Html(tag), is_bad: member.state == "down", facts }
+    NodeView {
+        name: Html(format!("<bdi>{}</bdi>", Shown(&member.name))),
+        place,
+        tag: Html(tag),
+        is_bad: member.state == "down",
+        facts,
+    }
 }
 
 /// Name, UDP, TCP, as measured by this node.
 fn reach(member: &MemberStatus) -> (Html, Html, Html) {
     let way = |works: bool, kind: &str| {
-        let (class, icon, words) = if works { ("good", Icon("ok", ""), "answers") } else { ("crit", Icon("fail", ""), "no answer") };
+        let (class, icon, words) =
+            if works { ("good", Icon("ok", ""), "answers") } else { ("crit", Icon("fail", ""), "no answer") };
         Html(format!("<span class=\"tag {class}\">{icon}{kind} {words}</span>"))
     };
     (Html(format!("<bdi>{}</bdi>", Shown(&member.name))), way(member.udp, "UDP"), way(member.tcp, "TCP"))
@@ -251,7 +325,10 @@ fn reach(member: &MemberStatus) -> (Html, Html, Html) {
 
 fn advice(cluster: &ClusterStatus) -> Vec<Html> {
     let own = cluster.members.iter().find(|member| member.is_self).map_or("", |member| member.address.as_str());
-    let faulty = cluster.members.iter().filter(|member| !member.is_self && member.state != "down" && (!member.udp || !member.tcp));
+    let faulty = cluster
+        .members
+        .iter()
+        .filter(|member| !member.is_self && member.state != "down" && (!member.udp || !member.tcp));
     faulty
         .map(|member| {
             let (name, address, own) = (Shown(&member.name), Shown(&member.address), Shown(own));

@@ -31,7 +31,8 @@ use crate::{
 };
 
 /// Values of the field `d` that are lengths.
-const LENGTHS: [(&str, &str, i64); 4] = [("30m", "30 min", 30), ("1h", "1 h", 60), ("2h", "2 h", 120), ("8h", "8 h", 480)];
+const LENGTHS: [(&str, &str, i64); 4] =
+    [("30m", "30 min", 30), ("1h", "1 h", 60), ("2h", "2 h", 120), ("8h", "8 h", 480)];
 const LENGTH: &str = "2h";
 /// Beyond this nobody means it.
 const SILENCE_MAX: TimeDelta = TimeDelta::days(3650);
@@ -96,7 +97,8 @@ impl Form {
     /// As a browser sends it.
     fn read(pairs: &Pairs, ask: &Ask) -> Self {
         let text = |name: &str| pairs.last(name).unwrap_or_default().to_owned();
-        let annotations = pairs.all("an").zip(pairs.all("av")).map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
+        let annotations =
+            pairs.all("an").zip(pairs.all("av")).map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
         Form {
             lines: Lines::read(pairs),
             length: pairs.text("d").unwrap_or(LENGTH).to_owned(),
@@ -124,7 +126,9 @@ impl Form {
         };
         if let Some(length) = ask.query.text("for").and_then(|text| parse_prometheus_duration(text).ok()) {
             form.set_end(&ask.when, ask.when.now + delta(length).min(SILENCE_MAX));
-            if let Some((value, ..)) = LENGTHS.iter().find(|(.., minutes)| delta(length) == TimeDelta::minutes(*minutes)) {
+            if let Some((value, ..)) =
+                LENGTHS.iter().find(|(.., minutes)| delta(length) == TimeDelta::minutes(*minutes))
+            {
                 form.length = (*value).to_owned();
             }
         }
@@ -142,7 +146,10 @@ impl Form {
         };
         let extended = ask.query.text("extend").and_then(|text| parse_prometheus_duration(text).ok());
         match (state, extended) {
-            (State::Expired, _) => form.set_end(when, when.now + (silence.ends_at - silence.starts_at).clamp(TimeDelta::minutes(1), SILENCE_MAX)),
+            (State::Expired, _) => form.set_end(
+                when,
+                when.now + (silence.ends_at - silence.starts_at).clamp(TimeDelta::minutes(1), SILENCE_MAX),
+            ),
             (_, Some(by)) => form.set_end(when, silence.ends_at + delta(by).min(SILENCE_MAX)),
             (_, None) => form.set_end(when, silence.ends_at),
         }
@@ -160,7 +167,9 @@ impl Form {
     /// `None`: now.
     fn start(&self, when: &When, subject: Option<&Silence>) -> Result<Option<Time>, Html> {
         match subject {
-            Some(old) if old.starts_at <= when.now || self.starts == when.field(old.starts_at) => Ok(Some(old.starts_at)),
+            Some(old) if old.starts_at <= when.now || self.starts == when.field(old.starts_at) => {
+                Ok(Some(old.starts_at))
+            }
             _ if self.starts.trim().is_empty() => Ok(None),
             _ => match when.read_field(&self.starts) {
                 Some(at) => Ok(Some(at).filter(|at| *at > when.now)),
@@ -185,7 +194,8 @@ impl Form {
         if let Some(old) = subject.filter(|old| self.ends == when.field(old.ends_at)) {
             return Ok(old.ends_at);
         }
-        when.read_field(&self.ends).ok_or_else(|| Html("The end is no time. It is written like 2026-11-22 05:58.".to_owned()))
+        when.read_field(&self.ends)
+            .ok_or_else(|| Html("The end is no time. It is written like 2026-11-22 05:58.".to_owned()))
     }
 
     /// When it would end, as far as that can be said.
@@ -205,7 +215,9 @@ impl Subject {
     fn path(&self) -> String {
         match self {
             Subject::New => "silences/new".to_owned(),
-            Subject::Edit(silence, _) | Subject::Again(silence) => format!("silences/{}/edit", escaped(silence.id.as_str())),
+            Subject::Edit(silence, _) | Subject::Again(silence) => {
+                format!("silences/{}/edit", escaped(silence.id.as_str()))
+            }
         }
     }
 
@@ -252,7 +264,16 @@ impl Ui {
     }
 
     #[allow(clippy::too_many_arguments, reason = "all that the page shows")]
-    fn editor(&self, scene: &Arc<Scene>, ask: &Ask, subject: &Subject, mut form: Form, lead: Html, mut errors: Vec<Html>, status: StatusCode) -> Answer {
+    fn editor(
+        &self,
+        scene: &Arc<Scene>,
+        ask: &Ask,
+        subject: &Subject,
+        mut form: Form,
+        lead: Html,
+        mut errors: Vec<Html>,
+        status: StatusCode,
+    ) -> Answer {
         let when = &ask.when;
         let end = form.shown_end(when, subject.silence());
         let own = subject.silence().map(|silence| &silence.id);
@@ -263,7 +284,8 @@ impl Ui {
         let morning = ("morning".to_owned(), format!("until {}", when.short(when.next(8, None)).text()));
         let monday = ("monday".to_owned(), format!("until {}", monday_text(when)));
         let exact = ("x".to_owned(), "exact".to_owned());
-        let known = LENGTHS.iter().any(|(value, ..)| *value == form.length) || ["morning", "monday", "x"].contains(&form.length.as_str());
+        let known = LENGTHS.iter().any(|(value, ..)| *value == form.length)
+            || ["morning", "monday", "x"].contains(&form.length.as_str());
         if !known {
             form.length = LENGTH.to_owned();
         }
@@ -276,7 +298,8 @@ impl Ui {
             let checked = value == form.length;
             (value, word, checked)
         });
-        let starts_fixed = subject.silence().filter(|old| old.starts_at <= when.now).map(|old| Html::of(when.clock(old.starts_at)));
+        let starts_fixed =
+            subject.silence().filter(|old| old.starts_at <= when.now).map(|old| Html::of(when.clock(old.starts_at)));
         let page_ = EditorPage {
             shell: self.shell(scene, ask, Tab::Silences, title),
             title,
@@ -306,7 +329,8 @@ impl Ui {
         let own = ask.query.text("own").and_then(|id| self.api.silences.get(id)).map(|(silence, _)| silence);
         let end = form.shown_end(&ask.when, own.as_deref());
         // Links start where the page of the editor does, which names its root.
-        let preview = Preview::of(scene, ask, &mut form.lines, end, own.as_ref().map(|silence| &silence.id), self.api.mode);
+        let preview =
+            Preview::of(scene, ask, &mut form.lines, end, own.as_ref().map(|silence| &silence.id), self.api.mode);
         page(StatusCode::OK, &PreviewPiece { preview })
     }
 
@@ -320,15 +344,37 @@ impl Ui {
     pub(super) async fn save_silence(&self, ask: &Ask, id: Option<&str>, trusted: bool) -> Answer {
         let scene = self.scene().await;
         let Some(subject) = self.subject(id) else {
-            return self.missing(&scene, ask, "There is no silence of this id that can be edited; it may have been removed meanwhile.");
+            return self.missing(
+                &scene,
+                ask,
+                "There is no silence of this id that can be edited; it may have been removed meanwhile.",
+            );
         };
         let mut form = Form::read(&ask.form, ask);
         if !trusted {
-            return self.editor(&scene, ask, &subject, form, Html::default(), vec![stale_form()], StatusCode::FORBIDDEN);
+            return self.editor(
+                &scene,
+                ask,
+                &subject,
+                form,
+                Html::default(),
+                vec![stale_form()],
+                StatusCode::FORBIDDEN,
+            );
         }
         let draft = match self.draft(&scene, ask, &subject, &mut form) {
             Ok(draft) => draft,
-            Err(errors) => return self.editor(&scene, ask, &subject, form, Html::default(), errors, StatusCode::UNPROCESSABLE_ENTITY),
+            Err(errors) => {
+                return self.editor(
+                    &scene,
+                    ask,
+                    &subject,
+                    form,
+                    Html::default(),
+                    errors,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                );
+            }
         };
         let author = draft.created_by.clone();
         let saved = self.api.silences.set(draft).await;
@@ -336,8 +382,10 @@ impl Ui {
         match saved {
             Ok(id) => {
                 let done = if matches!(subject, Subject::Edit(..)) { "changed" } else { "created" };
-                let mut answer = see_other(&ask.to(&format!("silences/{}", escaped(id.as_str()))).with("done", done).done());
-                let cookie = format!("{AUTHOR_COOKIE}={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", escaped(&author));
+                let mut answer =
+                    see_other(&ask.to(&format!("silences/{}", escaped(id.as_str()))).with("done", done).done());
+                let cookie =
+                    format!("{AUTHOR_COOKIE}={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", escaped(&author));
                 if ask.visitor.login.is_none()
                     && let Ok(value) = HeaderValue::from_str(&cookie)
                 {
@@ -404,7 +452,10 @@ fn refusal(error: &SetError) -> (StatusCode, Html) {
     match error {
         SetError::NotDurable(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
-            Html(format!("<b>Not kept: {}.</b> It would not survive a restart of this node. Try again, or make it on another node.", Shown(&text))),
+            Html(format!(
+                "<b>Not kept: {}.</b> It would not survive a restart of this node. Try again, or make it on another node.",
+                Shown(&text)
+            )),
         ),
         SetError::NotFound => (StatusCode::NOT_FOUND, Html("<b>The silence is gone.</b>".to_owned())),
         _ => (StatusCode::UNPROCESSABLE_ENTITY, Html(format!("<b>Not saved.</b> {}", Shown(&text)))),

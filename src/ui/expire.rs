@@ -49,10 +49,21 @@ impl Ui {
         self.expire_question(scene, ask, ids, single, None)
     }
 
-    fn expire_question(&self, scene: &Arc<Scene>, ask: &Ask, ids: &[&str], single: bool, error: Option<Html>) -> Answer {
+    fn expire_question(
+        &self,
+        scene: &Arc<Scene>,
+        ask: &Ask,
+        ids: &[&str],
+        single: bool,
+        error: Option<Html>,
+    ) -> Answer {
         let chosen = self.to_expire(ids);
         if chosen.is_empty() {
-            return self.missing(scene, ask, "There is nothing to expire: no silence was chosen, or it is over already.");
+            return self.missing(
+                scene,
+                ask,
+                "There is nothing to expire: no silence was chosen, or it is over already.",
+            );
         }
         let effects = Effects::of(scene);
         let views: Vec<SilenceView> =
@@ -62,14 +73,22 @@ impl Ui {
             _ => format!("Expire {} silences?", number(views.len())),
         };
         let status = if error.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
-        let path = if single { format!("silences/{}/expire", escaped(ids.first().unwrap_or(&""))) } else { "silences/expire".to_owned() };
+        let path = if single {
+            format!("silences/{}/expire", escaped(ids.first().unwrap_or(&"")))
+        } else {
+            "silences/expire".to_owned()
+        };
         let page_ = ExpirePage {
             shell: self.shell(scene, ask, Tab::Silences, title.clone()),
             effect: what_comes_back(scene, &chosen),
             ids: chosen.iter().map(|(silence, _)| silence.id.as_str().to_owned()).collect(),
             silences: views,
             action: ask.to(&path).done(),
-            keep: if single { ask.to(&format!("silences/{}", escaped(ids.first().unwrap_or(&"")))).done() } else { ask.to("silences").done() },
+            keep: if single {
+                ask.to(&format!("silences/{}", escaped(ids.first().unwrap_or(&"")))).done()
+            } else {
+                ask.to("silences").done()
+            },
             title,
             error,
         };
@@ -89,7 +108,10 @@ impl Ui {
                 Err(ExpireError::NotDurable(error)) => {
                     tracing::error!(component = "ui", err = %error, "The end of a silence could not be made durable");
                     self.stage.clear();
-                    let words = format!("<b>Not kept.</b> {}. The end is in effect on this node; a restart may undo it.", Shown(&error.to_string()));
+                    let words = format!(
+                        "<b>Not kept.</b> {}. The end is in effect on this node; a restart may undo it.",
+                        Shown(&error.to_string())
+                    );
                     return self.expire_question(&scene, ask, ids, single, Some(Html(words)));
                 }
             }

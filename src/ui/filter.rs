@@ -46,8 +46,7 @@ impl Filter {
         }
         let all = [Quiet::No, Quiet::Silenced, Quiet::Inhibited, Quiet::Muted];
         let states: Vec<Quiet> = states.filter_map(|word| all.into_iter().find(|state| state.id() == word)).collect();
-        let receiver =
-            receiver.map(|text| (text.to_owned(), Anchored::new(text).map_err(|error| error.to_string())));
+        let receiver = receiver.map(|text| (text.to_owned(), Anchored::new(text).map_err(|error| error.to_string())));
         Filter { items, receiver, states }
     }
 
@@ -68,7 +67,8 @@ impl Filter {
             Item::Bad(why) => Some((text.as_str(), why.as_str())),
             Item::Matcher(_) | Item::Word(_) => None,
         });
-        let receiver = self.receiver.iter().filter_map(|(text, pattern)| Some((text.as_str(), pattern.as_ref().err()?.as_str())));
+        let receiver =
+            self.receiver.iter().filter_map(|(text, pattern)| Some((text.as_str(), pattern.as_ref().err()?.as_str())));
         items.chain(receiver)
     }
 
@@ -150,11 +150,15 @@ mod tests {
 
     fn items(texts: &[&str]) -> Vec<String> {
         let filter = Filter::parse(texts.iter().copied(), None, [].into_iter(), ParseMode::Fallback);
-        filter.items.iter().map(|(text, item)| match item {
-            Item::Matcher(matcher) => format!("matcher {matcher}"),
-            Item::Word(word) => format!("word {word}"),
-            Item::Bad(_) => format!("bad {text}"),
-        }).collect()
+        filter
+            .items
+            .iter()
+            .map(|(text, item)| match item {
+                Item::Matcher(matcher) => format!("matcher {matcher}"),
+                Item::Word(word) => format!("word {word}"),
+                Item::Bad(_) => format!("bad {text}"),
+            })
+            .collect()
     }
 
     #[test]

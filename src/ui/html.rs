@@ -146,8 +146,10 @@ fn find_link(text: &str) -> Option<(usize, usize)> {
     while let Some(found) = text.get(from..)?.find("http") {
         let at = from + found;
         let tail = text.get(at..)?;
-        let end = tail.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'' | '`') || !is_printable(c));
-        let url = tail.get(..end.unwrap_or(tail.len()))?.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}']);
+        let end =
+            tail.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'' | '`') || !is_printable(c));
+        let url =
+            tail.get(..end.unwrap_or(tail.len()))?.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}']);
         if is_web_url(url) {
             return Some((at, url.len()));
         }
@@ -314,7 +316,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_shown() {
-        assert_eq!(Shown("a<b>\u{202e}c\n").to_string(), "a&lt;b&gt;<span class=\"esc\">\\u202e</span>c<span class=\"esc\">\\n</span>");
+        assert_eq!(
+            Shown("a<b>\u{202e}c\n").to_string(),
+            "a&lt;b&gt;<span class=\"esc\">\\u202e</span>c<span class=\"esc\">\\n</span>"
+        );
         assert_eq!(Shown("Grüße 統計 👍").to_string(), "Grüße 統計 👍");
         assert_eq!(Prose("a\nb\u{200b}").to_string(), "a\nb<span class=\"esc\">\\u200b</span>");
         assert_eq!(shown_text("a\u{0}b"), "a\\u0000b");
@@ -327,7 +332,8 @@ mod tests {
             "see <a href=\"https://x.example/a?b=1&amp;c=2\" rel=\"noopener noreferrer\"><bdi>https://x.example/a?b=1&amp;c=2</bdi></a>, \
              or <a href=\"http://y.example\" rel=\"noopener noreferrer\"><bdi>http://y.example</bdi></a>."
         );
-        for text in ["javascript:alert(1)", "http:", "https://", "http://\u{202e}x", "httpx", "data:text/html,<script>"] {
+        for text in ["javascript:alert(1)", "http:", "https://", "http://\u{202e}x", "httpx", "data:text/html,<script>"]
+        {
             assert!(!Linked(text).to_string().contains("<a "), "{text}");
         }
         assert!(Linked("https://runbooks.example/x").to_string().ends_with("<bdi>runbooks.example/x</bdi></a>"));

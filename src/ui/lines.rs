@@ -11,7 +11,7 @@ use super::{
 use crate::{
     alert::{
         Fingerprint, Labels,
-        matcher::{MatchOp, Matcher, ParseMode, parse_matchers, parse_matcher, valid_label_name},
+        matcher::{MatchOp, Matcher, ParseMode, parse_matcher, parse_matchers, valid_label_name},
     },
     silence::MatcherText,
 };
@@ -69,9 +69,14 @@ impl Line {
     /// The matcher, or what is wrong with the line.
     pub fn compile(&self, mode: ParseMode) -> Result<Matcher, String> {
         if !valid_label_name(mode, &self.name) {
-            return Err(if self.name.is_empty() { "A line has no label name.".into() } else { format!("{} is no label name.", Shown(&self.name)) });
+            return Err(if self.name.is_empty() {
+                "A line has no label name.".into()
+            } else {
+                format!("{} is no label name.", Shown(&self.name))
+            });
         }
-        Matcher::new(self.op, self.name.as_str(), self.value.as_str()).map_err(|error| format!("{}: {}", Shown(&self.name), Shown(&error.to_string())))
+        Matcher::new(self.op, self.name.as_str(), self.value.as_str())
+            .map_err(|error| format!("{}: {}", Shown(&self.name), Shown(&error.to_string())))
     }
 }
 
@@ -81,7 +86,9 @@ impl Lines {
         let on: Vec<&str> = pairs.all("on").collect();
         let fields = pairs.all("n").zip(pairs.all("o")).zip(pairs.all("v")).take(LINES_MAX).enumerate();
         let lines = fields.map(|(index, ((name, op), value))| {
-            let op = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex].into_iter().find(|known| known.as_str() == op);
+            let op = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex]
+                .into_iter()
+                .find(|known| known.as_str() == op);
             Line::new(on.contains(&index.to_string().as_str()), op.unwrap_or(MatchOp::Equal), name.trim(), value)
         });
         Lines(lines.collect())
@@ -102,7 +109,8 @@ impl Lines {
 
     /// As the address of the page asks, and a sentence that says so.
     pub fn from_query(query: &Pairs, scene: &Scene, mode: ParseMode) -> (Self, Html) {
-        let picked: Vec<&Seen> = query.all("pick").take(PICKED_MAX).filter_map(|id| scene.find(fingerprint(id)?)).collect();
+        let picked: Vec<&Seen> =
+            query.all("pick").take(PICKED_MAX).filter_map(|id| scene.find(fingerprint(id)?)).collect();
         if let Some(from) = query.text("from") {
             if let Some(group) = from.strip_prefix("g-").and_then(fingerprint).and_then(|id| scene.group(id)) {
                 let members: Vec<&Seen> = group.members.iter().filter_map(|at| scene.alerts.get(*at)).collect();
@@ -120,7 +128,9 @@ impl Lines {
         let (lines, bad) = Self::of_filters(query, mode);
         let lead = match (lines.0.is_empty(), bad.is_empty()) {
             (_, false) => format!("Could not be read and was left out: <code>{}</code>.", Shown(&bad)),
-            (true, true) if query.has("from") || query.has("pick") => "The alert is gone meanwhile. Say what is to be quiet.".to_owned(),
+            (true, true) if query.has("from") || query.has("pick") => {
+                "The alert is gone meanwhile. Say what is to be quiet.".to_owned()
+            }
             (true, true) => "Say what is to be quiet.".to_owned(),
             (false, true) => "From a filter. Every matcher is ticked.".to_owned(),
         };
@@ -134,7 +144,11 @@ impl Lines {
     fn of_filters(query: &Pairs, mode: ParseMode) -> (Self, String) {
         let (mut lines, mut bad) = (Vec::new(), String::new());
         for text in query.all("filter").map(str::trim).filter(|text| !text.is_empty()) {
-            let read = if text.starts_with('{') { parse_matchers(mode, text) } else { parse_matcher(mode, text).map(|one| vec![one]) };
+            let read = if text.starts_with('{') {
+                parse_matchers(mode, text)
+            } else {
+                parse_matcher(mode, text).map(|one| vec![one])
+            };
             match read {
                 Ok(matchers) => lines.extend(Self::of_matchers(&matchers).0),
                 Err(_) => text.clone_into(&mut bad),
@@ -146,7 +160,8 @@ impl Lines {
 
     /// The labels of the group are ticked; the others would quiet less.
     fn of_group(group: &Labels, members: &[&Seen]) -> (Self, Html) {
-        let mut lines: Vec<Line> = group.iter().map(|(name, value)| Line::new(true, MatchOp::Equal, name, value)).collect();
+        let mut lines: Vec<Line> =
+            group.iter().map(|(name, value)| Line::new(true, MatchOp::Equal, name, value)).collect();
         for (name, values) in values_of(members) {
             if group.get(name).is_some() || values.len() > ALTERNATIVES_MAX {
                 continue;
@@ -161,14 +176,24 @@ impl Lines {
             first.on = true;
         }
         let words: Vec<String> = group.iter().map(|(name, value)| label(name, value).to_string()).collect();
-        let lead = if words.is_empty() { "From a group of all alerts. Tick more lines to quiet less.".to_owned() } else { format!("From the group {}. Its labels are ticked; tick more to quiet less.", words.join(" ")) };
+        let lead = if words.is_empty() {
+            "From a group of all alerts. Tick more lines to quiet less.".to_owned()
+        } else {
+            format!("From the group {}. Its labels are ticked; tick more to quiet less.", words.join(" "))
+        };
         (Lines(lines), Html(lead))
     }
 
     /// The labels of its group, and as many more as it takes until it alone is meant.
     fn of_alert(scene: &Scene, seen: &Seen) -> (Self, Html) {
         let group = scene.groups.get(seen.group).map(|group| &group.look.labels);
-        let mut lines: Vec<Line> = seen.labels().iter().map(|(name, value)| Line::new(group.is_some_and(|group| group.get(name).is_some()), MatchOp::Equal, name, value)).collect();
+        let mut lines: Vec<Line> = seen
+            .labels()
+            .iter()
+            .map(|(name, value)| {
+                Line::new(group.is_some_and(|group| group.get(name).is_some()), MatchOp::Equal, name, value)
+            })
+            .collect();
         let mut left: Vec<&Seen> = scene.alerts.iter().collect();
         let fits = |line: &Line, other: &Seen| other.labels().get(&line.name) == Some(line.value.as_str());
         for line in lines.iter().filter(|line| line.on) {
@@ -191,7 +216,10 @@ impl Lines {
         }
         lines.sort_by_key(|line| !line.on);
         let name = if seen.name().is_empty() { "an alert" } else { seen.name() };
-        let lead = format!("From the alert <b><bdi>{}</bdi></b>. What means it alone is ticked; untick lines to quiet more.", Shown(name));
+        let lead = format!(
+            "From the alert <b><bdi>{}</bdi></b>. What means it alone is ticked; untick lines to quiet more.",
+            Shown(name)
+        );
         (Lines(lines), Html(lead))
     }
 
@@ -199,10 +227,18 @@ impl Lines {
     fn of_several(picked: &[&Seen]) -> (Self, Html) {
         let mut values = values_of(picked);
         values.retain(|name, _| picked.iter().all(|seen| seen.labels().get(name).is_some()));
-        let apart = values.iter().filter(|(_, values)| values.len() > 1).max_by_key(|(_, values)| values.len()).map(|(name, _)| *name);
-        let mut lines: Vec<Line> = values.iter().map(|(name, values)| alternatives(values.len() == 1 || apart == Some(*name), name, values)).collect();
+        let apart = values
+            .iter()
+            .filter(|(_, values)| values.len() > 1)
+            .max_by_key(|(_, values)| values.len())
+            .map(|(name, _)| *name);
+        let mut lines: Vec<Line> = values
+            .iter()
+            .map(|(name, values)| alternatives(values.len() == 1 || apart == Some(*name), name, values))
+            .collect();
         lines.sort_by_key(|line| !line.on);
-        let lead = format!("From {} that you chose. What they share is ticked.", count(picked.len(), "alert", "alerts"));
+        let lead =
+            format!("From {} that you chose. What they share is ticked.", count(picked.len(), "alert", "alerts"));
         (Lines(lines), Html(lead))
     }
 }
@@ -264,7 +300,8 @@ mod tests {
     fn lines_are_read_with_their_ticks() {
         let pairs = Pairs::parse(b"on=1&n=a&o=%3D&v=1&n=+b+&o=%21%7E&v=2&n=c&o=zz&v=3");
         let lines = Lines::read(&pairs);
-        let read: Vec<_> = lines.0.iter().map(|line| (line.on, line.name.as_str(), line.op_text(), line.value.as_str())).collect();
+        let read: Vec<_> =
+            lines.0.iter().map(|line| (line.on, line.name.as_str(), line.op_text(), line.value.as_str())).collect();
         assert_eq!(read, [(false, "a", "=", "1"), (true, "b", "!~", "2"), (false, "c", "=", "3")]);
     }
 }

@@ -37,7 +37,12 @@ impl Ui {
         let sum = Counted::of(shown, &wish).sum(ask, &wish);
         let (mut groups, mut rows) = (Vec::new(), Vec::new());
         if wish.view == View::Flat {
-            rows = page_rows(&writing).items.iter().filter_map(|(_, at)| shown.alerts.get(*at)).map(|seen| seen.entry.fingerprint().to_string()).collect();
+            rows = page_rows(&writing)
+                .items
+                .iter()
+                .filter_map(|(_, at)| shown.alerts.get(*at))
+                .map(|seen| seen.entry.fingerprint().to_string())
+                .collect();
         } else {
             let listed = page_groups(&writing);
             let all = listed.loud.iter().chain(&listed.quiet);

@@ -44,7 +44,12 @@ pub fn all_quiet(writing: &Writing<'_>, quiet: usize) -> Html {
         None => String::new(),
     };
     let words = count(quiet, "alert is", "alerts are");
-    verdict("", Icon("ok", "good"), "Nothing is firing.", &format!("<p>{words} quiet; they are listed below with what keeps them quiet.</p>{heard}"))
+    verdict(
+        "",
+        Icon("ok", "good"),
+        "Nothing is firing.",
+        &format!("<p>{words} quiet; they are listed below with what keeps them quiet.</p>{heard}"),
+    )
 }
 
 fn verdict(class: &str, icon: Icon, title: &str, body: &str) -> Html {
@@ -57,10 +62,20 @@ pub fn nothing(api: &Api, writing: &Writing<'_>) -> Nothing {
     if !wish.filter.is_empty() {
         return Nothing::Note(nothing_fits(writing));
     }
-    let received = ["firing", "resolved"].map(|status| api.metrics.alerts_received_total.with_label_values(&[status, "v2"]).get());
+    let received =
+        ["firing", "resolved"].map(|status| api.metrics.alerts_received_total.with_label_values(&[status, "v2"]).get());
     if !scene.alerts.is_empty() || received.iter().sum::<u64>() > 0 {
-        let heard = if received.iter().sum::<u64>() > 0 { "Alerts were received since this node started; all have ended." } else { "" };
-        return Nothing::Verdict(verdict("", Icon("ok", "good"), "Nothing is firing.", &format!("<p>Nothing is quiet either. {heard}</p>")));
+        let heard = if received.iter().sum::<u64>() > 0 {
+            "Alerts were received since this node started; all have ended."
+        } else {
+            ""
+        };
+        return Nothing::Verdict(verdict(
+            "",
+            Icon("ok", "good"),
+            "Nothing is firing.",
+            &format!("<p>Nothing is quiet either. {heard}</p>"),
+        ));
     }
     Nothing::Verdict(verdict(
         " w",
@@ -79,11 +94,17 @@ fn nothing_fits(writing: &Writing<'_>) -> Html {
             Item::Matcher(m) => write!(out, "{} ", Label { name: m.name(), op: m.op().as_str(), value: m.value() }),
             Item::Word(_) | Item::Bad(_) => write!(out, "<span class=\"m\">{}</span> ", Shown(text)),
         };
-        let without: Vec<&Seen> = scene.alerts.iter().filter(|seen| wish.filter.fits_without(seen, Some(index))).collect();
+        let without: Vec<&Seen> =
+            scene.alerts.iter().filter(|seen| wish.filter.fits_without(seen, Some(index))).collect();
         if without.is_empty() || wish.filter.items.len() > 8 {
             continue;
         }
-        let _ = write!(out, "(<a href=\"{}\">without it: {}</a>) ", Plain(&wish.without_filter(ask, index)), number(without.len()));
+        let _ = write!(
+            out,
+            "(<a href=\"{}\">without it: {}</a>) ",
+            Plain(&wish.without_filter(ask, index)),
+            number(without.len())
+        );
         if let Item::Matcher(m) = item
             && m.op() == MatchOp::Equal
             && let Some(near) = nearest(&without, m.name(), m.value())
@@ -103,9 +124,19 @@ fn nothing_fits(writing: &Writing<'_>) -> Html {
     }
     if !wish.filter.states.is_empty() {
         let words: Vec<&str> = wish.filter.states.iter().map(|state| state.word()).collect();
-        let _ = write!(out, "and is {}. <a href=\"{}\">Whatever its state</a> ", words.join(" or "), Plain(&wish.in_states(ask, &quiet)));
+        let _ = write!(
+            out,
+            "and is {}. <a href=\"{}\">Whatever its state</a> ",
+            words.join(" or "),
+            Plain(&wish.in_states(ask, &quiet))
+        );
     }
-    let _ = write!(out, ". In all there are {}. <a href=\"{}\">Remove the filter</a></div></div>", count(scene.alerts.len(), "alert", "alerts"), Plain(&ask.to("alerts").done()));
+    let _ = write!(
+        out,
+        ". In all there are {}. <a href=\"{}\">Remove the filter</a></div></div>",
+        count(scene.alerts.len(), "alert", "alerts"),
+        Plain(&ask.to("alerts").done())
+    );
     Html(out)
 }
 
@@ -142,7 +173,8 @@ fn distance(a: &str, b: &str) -> usize {
 /// More groups than a page holds: what makes most of it, and labels that narrow best.
 pub fn too_many(writing: &Writing<'_>, loud: usize, groups: usize, shown: usize) -> Html {
     let (wish, ask) = (writing.wish, writing.ask);
-    let wanted: Vec<&Seen> = writing.scene.alerts.iter().filter(|seen| seen.quiet() == Quiet::No && wish.filter.fits(seen)).collect();
+    let wanted: Vec<&Seen> =
+        writing.scene.alerts.iter().filter(|seen| seen.quiet() == Quiet::No && wish.filter.fits(seen)).collect();
     let mut names: HashMap<&str, usize> = HashMap::new();
     for seen in &wanted {
         *names.entry(seen.name()).or_default() += 1;
@@ -158,7 +190,14 @@ pub fn too_many(writing: &Writing<'_>, loud: usize, groups: usize, shown: usize)
     let most: Vec<String> = names
         .iter()
         .take(2)
-        .map(|(n, name)| format!("<a href=\"{}\">{}, {}</a>", Plain(&wish.with_label(ask, "alertname", name)), Shown(name), number(*n)))
+        .map(|(n, name)| {
+            format!(
+                "<a href=\"{}\">{}, {}</a>",
+                Plain(&wish.with_label(ask, "alertname", name)),
+                Shown(name),
+                number(*n)
+            )
+        })
         .collect();
     let _ = write!(out, "{}. The first {} groups are shown.", most.join(" and "), shown);
     let narrowing = narrowing(&wanted);

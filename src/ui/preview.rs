@@ -50,7 +50,14 @@ struct Tally<'s> {
 
 impl Preview {
     /// `own`: the silence that is edited; what it quiets already counts as new.
-    pub fn of(scene: &Scene, ask: &Ask, lines: &mut Lines, end: Option<Time>, own: Option<&SilenceId>, mode: ParseMode) -> Self {
+    pub fn of(
+        scene: &Scene,
+        ask: &Ask,
+        lines: &mut Lines,
+        end: Option<Time>,
+        own: Option<&SilenceId>,
+        mode: ParseMode,
+    ) -> Self {
         let compiled: Vec<Option<Matcher>> = lines
             .0
             .iter_mut()
@@ -66,7 +73,8 @@ impl Preview {
         preview.say_end(ask, end);
         let chosen = lines.chosen().count();
         if lines.errors().next().is_some() || chosen == 0 {
-            preview.headline = if chosen == 0 { "No line is ticked".to_owned() } else { "A line cannot be read".to_owned() };
+            preview.headline =
+                if chosen == 0 { "No line is ticked".to_owned() } else { "A line cannot be read".to_owned() };
             if chosen == 0 {
                 preview.blocks.push(Html("<b>No line is ticked.</b> Tick at least one.".to_owned()));
             }
@@ -93,7 +101,11 @@ impl Preview {
 
     fn count(&mut self, scene: &Scene, ask: &Ask, tally: &Tally<'_>, own: Option<&SilenceId>) {
         let n = tally.fitting.len();
-        self.headline = if n == 0 { "Quiets nothing now".to_owned() } else { format!("Quiets {} now", count(n, "alert", "alerts")) };
+        self.headline = if n == 0 {
+            "Quiets nothing now".to_owned()
+        } else {
+            format!("Quiets {} now", count(n, "alert", "alerts"))
+        };
         let mut by_rank = [0usize; 4];
         for seen in &tally.fitting {
             if let Some(slot) = by_rank.get_mut(usize::from(seen.severity.rank())) {
@@ -102,21 +114,37 @@ impl Preview {
         }
         let kinds = [Severity::Critical, Severity::Warning, Severity::Info, Severity::None(None)];
         let words = ["critical", "warning", "info", "other"];
-        self.severities = by_rank.iter().zip(kinds).zip(words).filter(|((n, _), _)| **n > 0).map(|((n, kind), word)| (kind.mark(), format!("{} {word}", number(*n)))).collect();
+        self.severities = by_rank
+            .iter()
+            .zip(kinds)
+            .zip(words)
+            .filter(|((n, _), _)| **n > 0)
+            .map(|((n, kind), word)| (kind.mark(), format!("{} {word}", number(*n))))
+            .collect();
         let others = |seen: &&&Seen| seen.silenced_by.iter().find(|id| Some(*id) != own).cloned();
         let already: Vec<SilenceId> = tally.fitting.iter().filter_map(|seen| others(&seen)).collect();
         if let Some(first) = already.first() {
             let href = ask.to(&format!("silences/{}", escaped(first.as_str()))).done();
             let words = scene.silences.get(first).map(|silence| silence_words(silence)).unwrap_or_default();
-            let are = if already.len() == 1 { "1 of these is".to_owned() } else { format!("{} of these are", number(already.len())) };
+            let are = if already.len() == 1 {
+                "1 of these is".to_owned()
+            } else {
+                format!("{} of these are", number(already.len()))
+            };
             self.already = Some(Html(format!("{are} quiet already, by <a href=\"{}\">{words}</a>.", Plain(&href))));
         }
         let shown = tally.fitting.iter().take(SHOWN);
         self.alerts = shown.map(|seen| listed(seen)).collect();
         self.more = (n > SHOWN).then(|| format!("and {} more", number(n - SHOWN)));
-        let receivers: BTreeSet<&str> = tally.fitting.iter().filter_map(|seen| scene.groups.get(seen.group)).map(|group| &*group.look.receiver.name).collect();
+        let receivers: BTreeSet<&str> = tally
+            .fitting
+            .iter()
+            .filter_map(|seen| scene.groups.get(seen.group))
+            .map(|group| &*group.look.receiver.name)
+            .collect();
         if !receivers.is_empty() {
-            let names: Vec<String> = receivers.iter().take(5).map(|name| format!("<b><bdi>{}</bdi></b>", Shown(name))).collect();
+            let names: Vec<String> =
+                receivers.iter().take(5).map(|name| format!("<b><bdi>{}</bdi></b>", Shown(name))).collect();
             let rest = if receivers.len() > 5 { format!(" and {} more", receivers.len() - 5) } else { String::new() };
             self.told = Html(format!("Not told any more: {}{rest}.", names.join(", ")));
         }
@@ -126,7 +154,11 @@ impl Preview {
         let Some(end) = end else { return };
         let when = &ask.when;
         self.end_short = Html(format!("{}, until {}", super::when::span(end - when.now), when.short(end)));
-        self.end = Html(format!("Ends <b>{}</b>, in {}. What still fires then is told at the next look of its group.", when.short(end), when.until(end)));
+        self.end = Html(format!(
+            "Ends <b>{}</b>, in {}. What still fires then is told at the next look of its group.",
+            when.short(end),
+            when.until(end)
+        ));
         if end <= when.now {
             self.end = Html(format!("<b class=\"crit\">Ends in the past</b>, {}.", when.clock(end)));
             self.end_short = Html("<b class=\"crit\">ends in the past</b>".to_owned());
@@ -134,18 +166,32 @@ impl Preview {
     }
 
     fn warn(&mut self, scene: &Scene, tally: &Tally<'_>, lines: &Lines, compiled: &[Option<Matcher>]) {
-        let chosen: Vec<&Matcher> = lines.0.iter().zip(compiled).filter(|(line, _)| line.on).filter_map(|(_, matcher)| matcher.as_ref()).collect();
+        let chosen: Vec<&Matcher> = lines
+            .0
+            .iter()
+            .zip(compiled)
+            .filter(|(line, _)| line.on)
+            .filter_map(|(_, matcher)| matcher.as_ref())
+            .collect();
         if chosen.iter().all(|matcher| matcher.op().is_equal() && matcher.matches_empty()) {
             self.blocks.push(Html("<b>No ticked line could fail to fit:</b> each fits an alert without that label. Tick one that says what is meant.".to_owned()));
         }
         let all = scene.alerts.len();
-        let any_name = chosen.iter().all(|matcher| ["x", "Zz-9", "🔔 any"].iter().all(|value| matcher.matches_value(value)));
+        let any_name =
+            chosen.iter().all(|matcher| ["x", "Zz-9", "🔔 any"].iter().all(|value| matcher.matches_value(value)));
         if any_name || (all > 1 && tally.fitting.len() == all) {
             self.is_wide = true;
-            let words = if any_name { "This fits every alert, also those to come." } else { "This quiets every alert that there is now." };
-            self.warnings.push(Html(format!("<b>{words}</b> Tick a line that says what is meant, or confirm it below.")));
+            let words = if any_name {
+                "This fits every alert, also those to come."
+            } else {
+                "This quiets every alert that there is now."
+            };
+            self.warnings
+                .push(Html(format!("<b>{words}</b> Tick a line that says what is meant, or confirm it below.")));
         } else if tally.fitting.is_empty() {
-            self.warnings.push(Html("<b>No alert fits now.</b> That is right for work that is planned; else look for a mistake.".to_owned()));
+            self.warnings.push(Html(
+                "<b>No alert fits now.</b> That is right for work that is planned; else look for a mistake.".to_owned(),
+            ));
         }
     }
 }

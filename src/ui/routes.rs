@@ -82,7 +82,12 @@ impl Ui {
             Ok(labels) => (Some(labels).filter(|_| !text.is_empty()), None),
             Err(error) => (None, Some(error)),
         };
-        let ends: BTreeSet<usize> = labels.as_ref().map(|labels| self.api.dispatcher.routes_of(labels)).unwrap_or_default().into_iter().collect();
+        let ends: BTreeSet<usize> = labels
+            .as_ref()
+            .map(|labels| self.api.dispatcher.routes_of(labels))
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let mut counts: Vec<usize> = Vec::new();
         for group in &scene.groups {
             if counts.len() <= group.look.route_index {
@@ -97,9 +102,12 @@ impl Ui {
         tree.draw(&mut out, &config.route, None);
         let all = all_routes(&config.route);
         let told = ends.iter().filter_map(|index| all.get(*index)).take(ENDS_MAX);
-        let inhibited = |rule: usize| scene.alerts.iter().filter(|seen| seen.inhibited_by.is_some_and(|(_, by)| by == rule)).count();
+        let inhibited = |rule: usize| {
+            scene.alerts.iter().filter(|seen| seen.inhibited_by.is_some_and(|(_, by)| by == rule)).count()
+        };
         let rules = config.inhibit_rules.iter().enumerate().map(|(index, rule)| {
-            let equal = if rule.equal.is_empty() { String::new() } else { format!(", equal: {}", rule.equal.join(", ")) };
+            let equal =
+                if rule.equal.is_empty() { String::new() } else { format!(", equal: {}", rule.equal.join(", ")) };
             (side(&rule.source), side(&rule.target), html::shown_text(&equal), inhibited(index))
         });
         let page_ = RoutesPage {
@@ -143,7 +151,10 @@ pub fn read_labels(text: &str) -> Result<Labels, String> {
                 (name.to_owned(), after)
             }
         };
-        let after = after.trim_start().strip_prefix('=').ok_or_else(|| format!("{name:?} has no value: labels are written name=value."))?;
+        let after = after
+            .trim_start()
+            .strip_prefix('=')
+            .ok_or_else(|| format!("{name:?} has no value: labels are written name=value."))?;
         let after = after.trim_start();
         let (value, after) = match quoted(after)? {
             Some(read) => read,
@@ -201,7 +212,13 @@ impl Tree<'_> {
             (false, false) => String::new(),
         };
         let matchers: String = route.matchers.iter().map(|m| matcher(m).0).collect::<Vec<_>>().join(" ");
-        let what = if parent.is_none() { "<b>all alerts</b>".to_owned() } else if matchers.is_empty() { "<b>the rest</b>".to_owned() } else { matchers };
+        let what = if parent.is_none() {
+            "<b>all alerts</b>".to_owned()
+        } else if matchers.is_empty() {
+            "<b>the rest</b>".to_owned()
+        } else {
+            matchers
+        };
         let _ = write!(
             out,
             "<li><div class=\"rt{}\"><span class=\"ls\">{what}</span><span class=\"hit\">{hit}</span><span class=\"rx\">{}</span></div>",
@@ -226,10 +243,20 @@ impl Tree<'_> {
         let by = (route.group_by_all, &route.group_by);
         add(parent.is_none_or(|parent| (parent.group_by_all, &parent.group_by) != by), grouped_by(route));
         let time = |length_: std::time::Duration| length(delta(length_));
-        add(parent.is_none_or(|parent| parent.group_wait != route.group_wait), format!("wait {}", time(route.group_wait)));
-        add(parent.is_none_or(|parent| parent.group_interval != route.group_interval), format!("every {}", time(route.group_interval)));
-        add(parent.is_none_or(|parent| parent.repeat_interval != route.repeat_interval), format!("repeat {}", time(route.repeat_interval)));
-        let holds = |name: &str| self.config.time_intervals.get(name).is_some_and(|interval| interval.contains(self.when.now));
+        add(
+            parent.is_none_or(|parent| parent.group_wait != route.group_wait),
+            format!("wait {}", time(route.group_wait)),
+        );
+        add(
+            parent.is_none_or(|parent| parent.group_interval != route.group_interval),
+            format!("every {}", time(route.group_interval)),
+        );
+        add(
+            parent.is_none_or(|parent| parent.repeat_interval != route.repeat_interval),
+            format!("repeat {}", time(route.repeat_interval)),
+        );
+        let holds =
+            |name: &str| self.config.time_intervals.get(name).is_some_and(|interval| interval.contains(self.when.now));
         for name in &route.mute_time_intervals {
             add(true, format!("muted: <b>{}</b>{}", Shown(name), if holds(name) { ", now" } else { "" }));
         }
@@ -255,21 +282,48 @@ fn grouped_by(route: &Route) -> String {
 
 fn end(route: &Route, labels: Option<&Labels>, config: &Config) -> End {
     let integrations = config.receiver(&route.receiver).map(|receiver| {
-        let names = receiver.integrations.iter().map(|integration| format!("{}/{}", integration.kind, integration.index));
+        let names =
+            receiver.integrations.iter().map(|integration| format!("{}/{}", integration.kind, integration.index));
         names.collect::<Vec<_>>().join(", ")
     });
-    let integrations = integrations.filter(|names| !names.is_empty()).unwrap_or_else(|| "nothing: this receiver tells nobody".to_owned());
+    let integrations = integrations
+        .filter(|names| !names.is_empty())
+        .unwrap_or_else(|| "nothing: this receiver tells nobody".to_owned());
     let mut facts = vec![
         ("by", Html(integrations)),
         ("grouped", Html(grouped_by(route))),
         ("first message", Html(format!("{} after the first alert", length(delta(route.group_wait))))),
-        ("then", Html(format!("changes at most every {}, repeats after {}", length(delta(route.group_interval)), length(delta(route.repeat_interval))))),
+        (
+            "then",
+            Html(format!(
+                "changes at most every {}, repeats after {}",
+                length(delta(route.group_interval)),
+                length(delta(route.repeat_interval))
+            )),
+        ),
     ];
-    let intervals: Vec<String> = route.mute_time_intervals.iter().map(|name| format!("in {}", Shown(name))).chain(route.active_time_intervals.iter().map(|name| format!("outside {}", Shown(name)))).collect();
+    let intervals: Vec<String> = route
+        .mute_time_intervals
+        .iter()
+        .map(|name| format!("in {}", Shown(name)))
+        .chain(route.active_time_intervals.iter().map(|name| format!("outside {}", Shown(name))))
+        .collect();
     facts.push(("muted", Html(if intervals.is_empty() { "never by time".to_owned() } else { intervals.join(", ") })));
-    let missing: Vec<String> = route.group_by.iter().filter(|name| labels.is_some_and(|labels| labels.get(name).is_none())).map(|name| Shown(name).to_string()).collect();
+    let missing: Vec<String> = route
+        .group_by
+        .iter()
+        .filter(|name| labels.is_some_and(|labels| labels.get(name).is_none()))
+        .map(|name| Shown(name).to_string())
+        .collect();
     if !missing.is_empty() {
-        facts.push(("missing labels", Html(format!("<span class=\"warn\">{} {}</span>: not among your labels; such alerts share one group", Icon("warn", "f"), missing.join(", ")))));
+        facts.push((
+            "missing labels",
+            Html(format!(
+                "<span class=\"warn\">{} {}</span>: not among your labels; such alerts share one group",
+                Icon("warn", "f"),
+                missing.join(", ")
+            )),
+        ));
     }
     End { receiver: Html(format!("<bdi>{}</bdi>", Shown(&route.receiver))), facts }
 }
@@ -293,7 +347,11 @@ fn week(name: &str, interval: &Arc<TimeInterval>, routes: &[Arc<Route>], when: &
         words.push("used by no route".to_owned());
     }
     let class = if active > 0 && mutes == 0 { "act" } else { "on" };
-    Week { name: Html(Shown(name).to_string()), words: Html(format!("{}, {now}{turn}", words.join(", "))), days: days(interval, when, class) }
+    Week {
+        name: Html(Shown(name).to_string()),
+        words: Html(format!("{}, {now}{turn}", words.join(", "))),
+        days: days(interval, when, class),
+    }
 }
 
 fn days(interval: &TimeInterval, when: &When, class: &'static str) -> Vec<Day> {
@@ -308,10 +366,18 @@ fn days(interval: &TimeInterval, when: &When, class: &'static str) -> Vec<Day> {
         let at = |minute: i64| -> Time { when.from_local(date.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute)) };
         let spans = spans(&|minute| interval.contains(at(minute)));
         let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
-        let words: Vec<String> = spans.iter().map(|(from, long)| format!("{} to {}", clock(*from), clock(from + long))).collect();
+        let words: Vec<String> =
+            spans.iter().map(|(from, long)| format!("{} to {}", clock(*from), clock(from + long))).collect();
         let is_today = date == today;
         let minute = i64::from(chrono::Timelike::hour(&here)) * 60 + i64::from(chrono::Timelike::minute(&here));
-        days.push(Day { name, is_today, words: if words.is_empty() { "none".to_owned() } else { words.join(", ") }, spans, class, now: is_today.then_some(minute) });
+        days.push(Day {
+            name,
+            is_today,
+            words: if words.is_empty() { "none".to_owned() } else { words.join(", ") },
+            spans,
+            class,
+            now: is_today.then_some(minute),
+        });
     }
     days
 }
@@ -347,7 +413,9 @@ mod tests {
 
     #[test]
     fn labels_are_read_with_and_without_quotation_marks() {
-        let read = |text: &str| read_labels(text).map(|labels| labels.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(";"));
+        let read = |text: &str| {
+            read_labels(text).map(|labels| labels.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(";"))
+        };
         assert_eq!(read("team=web service=\"a b\",x=\"\\\"\""), Ok("service=a b;team=web;x=\"".to_owned()));
         assert_eq!(read("{a=\"1\", \"b c\"=2}"), Ok("a=1;b c=2".to_owned()));
         assert_eq!(read(""), Ok(String::new()));

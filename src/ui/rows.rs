@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use super::{
     ask::{Ask, escaped},
-    html::{Html, Icon, Label, LabelLink, Linked, NamedIcon, Plain, Prose, Shown, count, cut, is_web_url, label, matcher_text, number, shown_text},
+    html::{
+        Html, Icon, Label, LabelLink, Linked, NamedIcon, Plain, Prose, Shown, count, cut, is_web_url, label,
+        matcher_text, number, shown_text,
+    },
     marks::Severity,
     scene::{Fate, FateKind, Group, Quiet, Scene, Seen},
     when::{Moment, When},
@@ -99,7 +102,8 @@ impl<'s> Members<'s> {
             newest = newest.max(seen.starts_at.timestamp_millis());
         }
         let first = seen.first()?;
-        let worst = worst.unwrap_or_else(|| seen.iter().map(|seen| &seen.severity).min().unwrap_or(&first.severity)).clone();
+        let worst =
+            worst.unwrap_or_else(|| seen.iter().map(|seen| &seen.severity).min().unwrap_or(&first.severity)).clone();
         if newest == i64::MIN {
             newest = seen.iter().map(|seen| seen.starts_at.timestamp_millis()).max().unwrap_or_default();
         }
@@ -150,7 +154,8 @@ impl Writing<'_> {
             }
             (wish.done(), format!("and {} more, as a table", number(total - ROWS_MAX)))
         });
-        let to_open = if total == 1 { "Show the alert".to_owned() } else { format!("Show the {} alerts", number(total)) };
+        let to_open =
+            if total == 1 { "Show the alert".to_owned() } else { format!("Show the {} alerts", number(total)) };
         let join = if here.contains('?') { '&' } else { '?' };
         GroupView {
             is_critical: members.loud > 0 && members.worst == Severity::Critical,
@@ -158,7 +163,13 @@ impl Writing<'_> {
             mark: self.group_mark(&members),
             name: group_name(group),
             plain_name: group.name().map_or_else(|| "of all alerts".to_owned(), shown_text),
-            labels: group.look.labels.iter().filter(|(name, _)| *name != "alertname").map(|(n, v)| Html::of(label(n, &cut(v, 56)))).collect(),
+            labels: group
+                .look
+                .labels
+                .iter()
+                .filter(|(name, _)| *name != "alertname")
+                .map(|(n, v)| Html::of(label(n, &cut(v, 56))))
+                .collect(),
             hint: members.seen.first().map(|seen| self.hint(seen, &title)).unwrap_or_default(),
             meta: self.meta(&members),
             rows,
@@ -236,19 +247,47 @@ impl Writing<'_> {
                 let by = by.as_ref().map(|by| format!("<span class=\"byn\"> by {}</span>", Shown(by)));
                 let icon = Icon("ok", "good");
                 let next = when.clock(fate.next_look);
-                (" ok", format!("{icon} told {}{} <span class=\"dim nx\">· next look {next}</span>", when.clock(*at), by.unwrap_or_default()))
+                (
+                    " ok",
+                    format!(
+                        "{icon} told {}{} <span class=\"dim nx\">· next look {next}</span>",
+                        when.clock(*at),
+                        by.unwrap_or_default()
+                    ),
+                )
             }
             FateKind::Owed { since, error, tries, next } => {
                 let next = next.map(|next| format!(" <span class=\"dim nx\">· next try {}</span>", when.clock(next)));
                 let (icon, tries) = (Icon("fail", "crit"), count(*tries as usize, "try", "tries"));
                 let error = cut(error, 90);
-                (" fail", format!("{icon} owed since {}: {}, {tries}{}", when.short(*since), Shown(&error), next.unwrap_or_default()))
+                (
+                    " fail",
+                    format!(
+                        "{icon} owed since {}: {}, {tries}{}",
+                        when.short(*since),
+                        Shown(&error),
+                        next.unwrap_or_default()
+                    ),
+                )
             }
             FateKind::Telling => ("", format!("{} being told now", Icon("wait", "info"))),
-            FateKind::Waits => ("", format!("{} not told yet; first look at {}", Icon("wait", "info"), when.clock(fate.next_look))),
-            FateKind::NotTold => ("", format!("{} not told by the last look <span class=\"dim nx\">· next {}</span>", Icon("wait", "info"), when.clock(fate.next_look))),
+            FateKind::Waits => {
+                ("", format!("{} not told yet; first look at {}", Icon("wait", "info"), when.clock(fate.next_look)))
+            }
+            FateKind::NotTold => (
+                "",
+                format!(
+                    "{} not told by the last look <span class=\"dim nx\">· next {}</span>",
+                    Icon("wait", "info"),
+                    when.clock(fate.next_look)
+                ),
+            ),
         };
-        let _ = write!(out, "<span class=\"told{class}\"><span class=\"rcv\">{}</span> {words}</span>", Shown(&fate.receiver));
+        let _ = write!(
+            out,
+            "<span class=\"told{class}\"><span class=\"rcv\">{}</span> {words}</span>",
+            Shown(&fate.receiver)
+        );
     }
 
     /// What keeps an alert quiet, in words with a link; empty if nothing does.
@@ -257,7 +296,8 @@ impl Writing<'_> {
         let mut out = String::new();
         if let Some(id) = seen.silenced_by.first() {
             let href = self.ask.to(&format!("silences/{}", escaped(id.as_str()))).done();
-            let text = self.scene.silences.get(id).map_or_else(|| Html("a silence".into()), |silence| silence_words(silence));
+            let text =
+                self.scene.silences.get(id).map_or_else(|| Html("a silence".into()), |silence| silence_words(silence));
             let _ = write!(out, "by <a href=\"{}\">{text}</a>", Plain(&href));
             if let Some(silence) = self.scene.silences.get(id) {
                 let _ = write!(out, ", until {}", when.short(silence.ends_at));
@@ -273,9 +313,15 @@ impl Writing<'_> {
             let href = self.ask.to("routes").done();
             let named = names.iter().map(|name| Shown(name).to_string()).collect::<Vec<_>>().join(", ");
             let outside = *suppression == Suppression::ActiveTimeInterval;
-            let _ = write!(out, "{} <a href=\"{}#intervals\">{named}</a>", if outside { "outside" } else { "by interval" }, Plain(&href));
+            let _ = write!(
+                out,
+                "{} <a href=\"{}#intervals\">{named}</a>",
+                if outside { "outside" } else { "by interval" },
+                Plain(&href)
+            );
             let config = self.api.config.load().config.clone();
-            let intervals: Vec<&TimeInterval> = names.iter().filter_map(|name| config.time_intervals.get(&**name)).map(|i| &**i).collect();
+            let intervals: Vec<&TimeInterval> =
+                names.iter().filter_map(|name| config.time_intervals.get(&**name)).map(|i| &**i).collect();
             if let Some(end) = turn_of(&intervals, self.scene.now, outside) {
                 let _ = write!(out, ", until {}", when.short(end));
             }
@@ -307,7 +353,11 @@ impl Writing<'_> {
         }
         RowView {
             id: fingerprint.to_string(),
-            mark: if quiet == Quiet::No { seen.severity.mark() } else { Html::of(NamedIcon(quiet.id(), "quiet", quiet.word().to_owned())) },
+            mark: if quiet == Quiet::No {
+                seen.severity.mark()
+            } else {
+                Html::of(NamedIcon(quiet.id(), "quiet", quiet.word().to_owned()))
+            },
             is_quiet: quiet != Quiet::No,
             title: words,
             plain_title: shown_text(&plain_title),
@@ -316,8 +366,17 @@ impl Writing<'_> {
             text: Html::of(Prose(&cut(&summary(&alert.annotations), 400))),
             by: (quiet != Quiet::No).then(|| Html(format!("{} {}", quiet.word(), self.quiet_by(seen, group)))),
             annotations: annotations(&alert.annotations),
-            labels: seen.labels().iter().map(|(name, value)| Html::of(LabelLink { name, value, href: &self.wish.with_label(self.ask, name, value) })).collect(),
-            silence: self.ask.may_write().then(|| self.ask.to("silences/new").with("from", &fingerprint.to_string()).done()),
+            labels: seen
+                .labels()
+                .iter()
+                .map(|(name, value)| {
+                    Html::of(LabelLink { name, value, href: &self.wish.with_label(self.ask, name, value) })
+                })
+                .collect(),
+            silence: self
+                .ask
+                .may_write()
+                .then(|| self.ask.to("silences/new").with("from", &fingerprint.to_string()).done()),
             why: self.why(seen),
             source: Some(&*alert.generator_url).filter(|url| is_web_url(url)).map(str::to_owned),
         }
@@ -388,13 +447,21 @@ fn group_name(group: &Group) -> Html {
 pub fn silence_words(silence: &Silence) -> Html {
     let comment = silence.comment.trim();
     let what = if comment.is_empty() { "no comment".to_owned() } else { format!("“{}”", Shown(&cut(comment, 60))) };
-    if silence.created_by.is_empty() { Html(what) } else { Html(format!("{what} ({})", Shown(&cut(&silence.created_by, 40)))) }
+    if silence.created_by.is_empty() {
+        Html(what)
+    } else {
+        Html(format!("{what} ({})", Shown(&cut(&silence.created_by, 40))))
+    }
 }
 
 /// An alert in a few words: its name and what sets it apart.
 pub fn alert_words(labels: &Labels) -> String {
     let name = labels.get("alertname").unwrap_or("an alert");
-    match labels.get("instance").map(|value| ("instance", value)).or_else(|| labels.iter().find(|(n, _)| !matches!(*n, "alertname" | "severity"))) {
+    match labels
+        .get("instance")
+        .map(|value| ("instance", value))
+        .or_else(|| labels.iter().find(|(n, _)| !matches!(*n, "alertname" | "severity")))
+    {
         Some((label, value)) => format!("{} {label}={}", cut(name, 60), cut(value, 60)),
         None => cut(name, 60),
     }
@@ -414,7 +481,11 @@ pub fn annotations(annotations: &Labels) -> Vec<(Html, Html)> {
         let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
             matches!(scheme.trim().to_ascii_lowercase().as_str(), "javascript" | "data" | "vbscript" | "file")
         });
-        if scheme { Html(format!("<span class=\"m\">{links}</span> <span class=\"dim s\">not a web link, shown as text</span>")) } else { links }
+        if scheme {
+            Html(format!("<span class=\"m\">{links}</span> <span class=\"dim s\">not a web link, shown as text</span>"))
+        } else {
+            links
+        }
     };
     annotations.iter().map(|(name, text)| (Html::of(Shown(name)), value(text))).collect()
 }

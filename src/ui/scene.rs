@@ -311,7 +311,8 @@ impl Fate {
             let error = format!("{} {error}", hearing.kind);
             Some(FateKind::Owed { since: debt.since, error, tries: debt.failures, next: debt.next_try })
         });
-        let told = hearings.iter().filter_map(|hearing| hearing.told.filter(|_| hearing.is_open)).max_by_key(|(at, _)| *at);
+        let told =
+            hearings.iter().filter_map(|hearing| hearing.told.filter(|_| hearing.is_open)).max_by_key(|(at, _)| *at);
         let told = told.map(|(at, writer)| FateKind::Told {
             at,
             by: nodes.iter().find(|name| crate::nflog::Writer::named(name) == writer).cloned(),

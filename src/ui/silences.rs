@@ -121,8 +121,16 @@ impl SilenceView {
             plain: shown_text(&cut(if comment.is_empty() { silence.id.as_str() } else { comment }, 60)),
             matchers: matchers(silence),
             effect: effect(ask, scene, silence, state, effects),
-            comment: if comment.is_empty() { Html("<span class=\"dim\">no comment</span>".into()) } else { Html::of(Linked(comment)) },
-            author: if silence.created_by.is_empty() { Html("<span class=\"dim\">nobody</span>".into()) } else { Html(format!("<bdi>{}</bdi>", Shown(&silence.created_by))) },
+            comment: if comment.is_empty() {
+                Html("<span class=\"dim\">no comment</span>".into())
+            } else {
+                Html::of(Linked(comment))
+            },
+            author: if silence.created_by.is_empty() {
+                Html("<span class=\"dim\">nobody</span>".into())
+            } else {
+                Html(format!("<bdi>{}</bdi>", Shown(&silence.created_by)))
+            },
             made: ask.when.short(silence.updated_at),
             when: timing(&ask.when, silence, state),
             left: (state == State::Active).then(|| left(&ask.when, silence)),
@@ -162,7 +170,8 @@ fn effect(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &E
         let to = all.iter().fold(to, |to, state| to.with("state", state)).done();
         if n == 0 || filters.is_empty() { words } else { format!("<a href=\"{}\">{words}</a>", Plain(&to)) }
     };
-    let critical = |n: usize| if n == 0 { String::new() } else { format!(", <b class=\"crit\">{} critical</b>", number(n)) };
+    let critical =
+        |n: usize| if n == 0 { String::new() } else { format!(", <b class=\"crit\">{} critical</b>", number(n)) };
     match state {
         State::Active => {
             let (n, worst) = effects.get(&silence.id);
@@ -200,7 +209,8 @@ fn has_text(silence: &Silence, text: &str) -> bool {
 impl Ui {
     pub(super) fn silences_page(&self, scene: &Arc<Scene>, ask: &Ask) -> Answer {
         let state = wanted_state(ask);
-        let texts: Vec<String> = ask.query.all("filter").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+        let texts: Vec<String> =
+            ask.query.all("filter").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
         let sort = ask.query.text("sort").unwrap_or_default();
         let address = |state: State, texts: &[String]| {
             let to = ask.to("silences").with("state", state.as_str());
@@ -243,9 +253,15 @@ impl Ui {
             state: state.as_str(),
             chips: chips.collect(),
             kept,
-            sorts: [("", "Ending soonest"), ("new", "Newest"), ("most", "Quiets most")].map(|(value, word)| (value, word, value == sort)).into(),
+            sorts: [("", "Ending soonest"), ("new", "Newest"), ("most", "Quiets most")]
+                .map(|(value, word)| (value, word, value == sort))
+                .into(),
             done: expired_note(ask),
-            foot: format!("{} of {}.", number(shown.len()), count(total, &format!("{} silence", state.as_str()), &format!("{} silences", state.as_str()))),
+            foot: format!(
+                "{} of {}.",
+                number(shown.len()),
+                count(total, &format!("{} silence", state.as_str()), &format!("{} silences", state.as_str()))
+            ),
             next: (end < total).then(|| address(state, &texts).with("skip", &end.to_string()).done()),
             silences: shown,
             may_write: ask.may_write(),
@@ -257,7 +273,11 @@ impl Ui {
     pub(super) fn silence_page(&self, scene: &Arc<Scene>, ask: &Ask, id: &str) -> Answer {
         let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
         let Some((silence, state)) = self.api.silences.get(&id) else {
-            return self.missing(scene, ask, "There is no silence of this id; it may be past the retention of this server.");
+            return self.missing(
+                scene,
+                ask,
+                "There is no silence of this id; it may be past the retention of this server.",
+            );
         };
         let effects = Effects::of(scene);
         let view = SilenceView::of(ask, scene, &silence, state, &effects);
@@ -290,7 +310,10 @@ impl Ui {
             rows: rows.collect(),
             alerts: words,
             more: (alerts.len() > ALERTS_MAX).then(|| {
-                (list.with("state", "silenced").with("view", "flat").done(), format!("and {} more, as a table", number(alerts.len() - ALERTS_MAX)))
+                (
+                    list.with("state", "silenced").with("view", "flat").done(),
+                    format!("and {} more, as a table", number(alerts.len() - ALERTS_MAX)),
+                )
             }),
             silence: view,
         };
@@ -321,7 +344,9 @@ fn done_note(ask: &Ask, silence: &Silence, state: State, alerts: usize) -> Optio
         ("created", State::Active) => format!("<b>Silence created; quiets {quiets}</b> until {until}."),
         ("created", _) => format!("<b>Silence created</b>; it begins {}.", ask.when.short(silence.starts_at)),
         ("changed", _) => format!("<b>Silence changed</b>; it ends {until} and quiets {quiets} now."),
-        ("expired", State::Expired) => "<b>Silence expired.</b> What still fires is told at the next look of its group.".to_owned(),
+        ("expired", State::Expired) => {
+            "<b>Silence expired.</b> What still fires is told at the next look of its group.".to_owned()
+        }
         _ => return None,
     };
     Some(Html(words))
@@ -329,7 +354,8 @@ fn done_note(ask: &Ask, silence: &Silence, state: State, alerts: usize) -> Optio
 
 /// The fields of the form that makes an expired silence again as it was.
 fn recreation(ask: &Ask, silence: &Silence, state: State) -> Vec<(&'static str, String)> {
-    let until = ask.query.text("until").and_then(|until| until.parse::<i64>().ok()).and_then(|at| Time::from_timestamp(at, 0));
+    let until =
+        ask.query.text("until").and_then(|until| until.parse::<i64>().ok()).and_then(|at| Time::from_timestamp(at, 0));
     let (Some(until), Some(matchers), true) = (until, silence.matchers(), ask.may_write()) else { return Vec::new() };
     if state != State::Expired || until <= ask.when.now || ask.query.text("done") != Some("expired") {
         return Vec::new();
@@ -356,5 +382,8 @@ fn recreation(ask: &Ask, silence: &Silence, state: State) -> Vec<(&'static str, 
 /// Several were expired at once.
 fn expired_note(ask: &Ask) -> Option<Html> {
     let n = ask.query.text("expired")?.parse::<usize>().ok()?;
-    Some(Html(format!("<b>{} expired.</b> What still fires is told at the next look of its group.", count(n, "silence", "silences"))))
+    Some(Html(format!(
+        "<b>{} expired.</b> What still fires is told at the next look of its group.",
+        count(n, "silence", "silences")
+    )))
 }

@@ -13,7 +13,7 @@ use super::{
     page,
     scene::Scene,
     shell::{Shell, Tab},
-    when::When,
+    when::{When, took},
 };
 use crate::{
     api::Answer,
@@ -82,7 +82,8 @@ impl Ui {
         let mut complete = false;
         for _ in 0..PAGES_MAX {
             let found = self.api.decisions.everywhere(&query).await;
-            silent = found.nodes.iter().filter(|node| node.state == Answered::No).map(|node| node.node.clone()).collect();
+            silent =
+                found.nodes.iter().filter(|node| node.state == Answered::No).map(|node| node.node.clone()).collect();
             for decision in &found.decisions {
                 oldest = oldest.min(decision.at);
                 note(&mut deeds, decision, now);
@@ -96,11 +97,16 @@ impl Ui {
         let config = self.api.config.load();
         let mut rows = rows(&config.config, &deeds, &ask.when);
         rows.sort_by(|a, b| a.order.cmp(&b.order));
-        let (defaults, flags): (Vec<ShownFlag>, Vec<ShownFlag>) = self.flags.iter().cloned().partition(|flag| flag.is_default);
+        let (defaults, flags): (Vec<ShownFlag>, Vec<ShownFlag>) =
+            self.flags.iter().cloned().partition(|flag| flag.is_default);
         let page_ = StatusPage {
             shell: self.shell(scene, ask, Tab::Status, "Status"),
             rows,
-            since: if complete { Html("last 24 h".to_owned()) } else { Html(format!("since {}", ask.when.short(oldest))) },
+            since: if complete {
+                Html("last 24 h".to_owned())
+            } else {
+                Html(format!("since {}", ask.when.short(oldest)))
+            },
             note: self.record_note(&silent),
             facts: self.node_facts(scene, ask),
             flags,
@@ -120,31 +126,82 @@ impl Ui {
 
     fn node_facts(&self, scene: &Scene, ask: &Ask) -> Vec<(&'static str, Html)> {
         let (metrics, when) = (&self.api.metrics, &ask.when);
-        let tag = |class: &str, icon: &'static str, word: &str| format!("<span class=\"tag {class}\">{}{word}</span>", Icon(icon, ""));
+        let tag = |class: &str, icon: &'static str, word: &str| {
+            format!("<span class=\"tag {class}\">{}{word}</span>", Icon(icon, ""))
+        };
         let loaded = Time::from_timestamp(seconds(metrics.config_last_reload_success_timestamp_seconds.get()), 0);
-        let loaded = loaded.filter(|at| at.timestamp() > 0).map(|at| format!(" {}", when.clock(at))).unwrap_or_default();
+        let loaded =
+            loaded.filter(|at| at.timestamp() > 0).map(|at| format!(" {}", when.clock(at))).unwrap_or_default();
         let reload = if metrics.config_last_reload_successful.get() == 1 {
             format!("{}{loaded}", tag("good", "ok", "loaded"))
         } else {
-            format!("{} the last reload failed; what was loaded{loaded} goes on. The log says why.", tag("crit", "fail", "not as in the file"))
+            format!(
+                "{} the last reload failed; what was loaded{loaded} goes on. The log says why.",
+                tag("crit", "fail", "not as in the file")
+            )
         };
         let disk = if metrics.store_degraded.get() == 0 {
-            format!("{} {} commits, {} writes wait", tag("good", "ok", "durable"), metrics.store_commits_total.get(), metrics.store_queue_length.get())
+            format!(
+                "{} {} commits, {} writes wait",
+                tag("good", "ok", "durable"),
+                metrics.store_commits_total.get(),
+                metrics.store_queue_length.get()
+            )
         } else {
-            format!("{} {} writes failed; silences made now are in effect, but would not survive a restart", tag("crit", "fail", "refuses writes"), metrics.store_write_errors_total.get())
+            format!(
+                "{} {} writes failed; silences made now are in effect, but would not survive a restart",
+                tag("crit", "fail", "refuses writes"),
+                metrics.store_write_errors_total.get()
+            )
         };
         let counts = self.api.silences.counts(scene.now);
-        let limits: u64 = ["rate", "connections", "body_size", "bodies_size"].iter().map(|limit| metrics.http_limit_reached_total.with_label_values(&[limit]).get()).sum();
+        let limits: u64 = ["rate", "connections", "body_size", "bodies_size"]
+            .iter()
+            .map(|limit| metrics.http_limit_reached_total.with_label_values(&[limit]).get())
+            .sum();
         let build = self.api.build;
         vec![
-            ("version", Html(format!("Carillon {} ({}), compatible with Alertmanager {}", env!("CARGO_PKG_VERSION"), Shown(build.revision), Shown(build.version)))),
+            (
+                "version",
+                Html(format!(
+                    "Carillon {} ({}), compatible with Alertmanager {}",
+                    env!("CARGO_PKG_VERSION"),
+                    Shown(build.revision),
+                    Shown(build.version)
+                )),
+            ),
             ("up since", Html(format!("{}, {}", when.clock(self.api.started_at), when.ago(self.api.started_at)))),
             ("configuration", Html(reload)),
             ("disk", Html(disk)),
-            ("alerts", Html(format!("{} in {} groups, {} of them firing", number(scene.alerts.len()), number(scene.groups.len()), number(scene.firing())))),
-            ("silences", Html(format!("{} active, {} pending, {} expired", number(counts.active), number(counts.pending), number(counts.expired)))),
+            (
+                "alerts",
+                Html(format!(
+                    "{} in {} groups, {} of them firing",
+                    number(scene.alerts.len()),
+                    number(scene.groups.len()),
+                    number(scene.firing())
+                )),
+            ),
+            (
+                "silences",
+                Html(format!(
+                    "{} active, {} pending, {} expired",
+                    number(counts.active),
+                    number(counts.pending),
+                    number(counts.expired)
+                )),
+            ),
             ("under way", Html(format!("{} attempts to tell", metrics.notifications_in_flight.get()))),
-            ("limits", Html(if limits == 0 { "none reached".to_owned() } else { format!("requests were refused {limits} times; see <code>alertmanager_http_limit_reached_total</code>") })),
+            (
+                "limits",
+                Html(if limits == 0 {
+                    "none reached".to_owned()
+                } else {
+                    format!(
+                        "requests were refused {limits} times; see <code>alertmanager_http_limit_reached_total</code>"
+                    )
+                }),
+            ),
         ]
     }
 }
@@ -192,13 +249,17 @@ fn row(receiver: &str, name: &str, deed: &Deeds, when: &When) -> Row {
     let fails = deed.last.as_ref().is_some_and(|(_, error)| error.is_some());
     let outcome = match (sent, failed, fails) {
         (0, 0, _) => "<span class=\"dim\">nothing sent</span>".to_owned(),
-        (_, _, true) => format!("<span class=\"tag crit\">{}failing, {} failed</span>", Icon("fail", ""), number(failed)),
+        (_, _, true) => {
+            format!("<span class=\"tag crit\">{}failing, {} failed</span>", Icon("fail", ""), number(failed))
+        }
         (_, 0, _) => format!("<span class=\"tag good\">{}all answered</span>", Icon("ok", "")),
         _ => format!("<span class=\"tag warn\">{}answers, {} failed before</span>", Icon("half", ""), number(failed)),
     };
-    let mut took = deed.took.clone();
-    took.sort_unstable();
-    let slowest = took.get((took.len() * 95 / 100).min(took.len().saturating_sub(1))).map(|took| format!("{:.1} s", took.as_secs_f64()));
+    let mut times = deed.took.clone();
+    times.sort_unstable();
+    let slowest = times
+        .get((times.len() * 95 / 100).min(times.len().saturating_sub(1)))
+        .map(|time| took(*time));
     let last = deed.last.as_ref().map_or_else(String::new, |(at, error)| {
         let words = error.as_ref().map_or_else(|| "taken".to_owned(), |error| Shown(&cut(error, 120)).to_string());
         format!("{} {words}", when.short(*at))
@@ -222,12 +283,19 @@ fn spark(deed: &Deeds) -> Html {
         return Html::default();
     }
     let height = |n: usize| n * 20 / most;
-    let mut out = String::from("<svg class=\"spark\" viewBox=\"0 0 240 24\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
+    let mut out =
+        String::from("<svg class=\"spark\" viewBox=\"0 0 240 24\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
     for (place, n) in deed.failed.iter().enumerate().filter(|(_, n)| **n > 0) {
         let height = height(*n).max(2);
-        let _ = write!(out, "<rect class=\"ko\" x=\"{}\" y=\"{}\" width=\"4\" height=\"{height}\"/>", place * 5, 24 - height);
+        let _ = write!(
+            out,
+            "<rect class=\"ko\" x=\"{}\" y=\"{}\" width=\"4\" height=\"{height}\"/>",
+            place * 5,
+            24 - height
+        );
     }
-    let points: Vec<String> = deed.told.iter().enumerate().map(|(place, n)| format!("{},{}", place * 5 + 2, 22 - height(*n))).collect();
+    let points: Vec<String> =
+        deed.told.iter().enumerate().map(|(place, n)| format!("{},{}", place * 5 + 2, 22 - height(*n))).collect();
     let _ = write!(out, "<polyline class=\"ok\" points=\"{}\"/></svg>", points.join(" "));
     Html(out)
 }

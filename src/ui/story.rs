@@ -4,14 +4,14 @@ use super::{
     ask::Ask,
     html::{Html, Icon, Plain, Shown, count, cut, number},
     rows::alert_words,
-    when::Moment,
+    when::{Moment, took},
 };
 use crate::{
     alert::{
         Fingerprint,
         matcher::{Matcher, ParseMode, parse_matcher, parse_matchers},
     },
-    decisions::{Decision, Muted, Outcome, Why},
+    decisions::{Decision, Muted, Outcome, Page, Why},
 };
 
 /// For `event.html`.
@@ -24,14 +24,22 @@ pub struct Event {
 }
 
 /// `about`: the alert whose story it is; without one, each line says which group it is about.
-pub fn events(ask: &Ask, decisions: &[Decision], about: Option<Fingerprint>) -> Vec<Event> {
-    decisions.iter().map(|decision| event(ask, decision, about)).collect()
+pub fn events(ask: &Ask, found: &Page, about: Option<Fingerprint>) -> Vec<Event> {
+    let several = found.nodes.len() > 1;
+    found.decisions.iter().map(|decision| event(ask, decision, about, several)).collect()
 }
 
-fn event(ask: &Ask, decision: &Decision, about: Option<Fingerprint>) -> Event {
-    let (icon, text, mut small) = words(ask, decision, about);
+fn event(ask: &Ask, decision: &Decision, about: Option<Fingerprint>, several: bool) -> Event {
+    let (icon, text, mut small) = words(ask, decision, about, several);
     if decision.count > 1 {
-        small.insert(0, format!("{} times, last at {}", number(usize::try_from(decision.count).unwrap_or(usize::MAX)), ask.when.clock(decision.last)));
+        small.insert(
+            0,
+            format!(
+                "{} times, last at {}",
+                number(usize::try_from(decision.count).unwrap_or(usize::MAX)),
+                ask.when.clock(decision.last)
+            ),
+        );
     }
     let subject = if about.is_some() { String::new() } else { subject(ask, decision) };
     Event {
@@ -47,7 +55,8 @@ fn event(ask: &Ask, decision: &Decision, about: Option<Fingerprint>) -> Event {
 fn subject(ask: &Ask, decision: &Decision) -> String {
     let labels = &decision.group.labels;
     let name = labels.get("alertname").map(|name| cut(name, 60));
-    let rest: Vec<String> = labels.iter().filter(|(name, _)| *name != "alertname").map(|(_, value)| cut(value, 40)).collect();
+    let rest: Vec<String> =
+        labels.iter().filter(|(name, _)| *name != "alertname").map(|(_, value)| cut(value, 40)).collect();
     let words = [name.unwrap_or_default(), rest.join(" ")].join(" ");
     let words = if words.trim().is_empty() { "all alerts".to_owned() } else { words };
     match decision.alerts.first() {
@@ -69,14 +78,15 @@ fn target(decision: &Decision) -> String {
 fn totals(decision: &Decision) -> String {
     let totals = decision.totals;
     let parts = [(totals.firing, "firing"), (totals.resolved, "resolved"), (totals.muted, "quiet")];
-    let parts: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", number(n as usize))).collect();
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", number(n as usize))).collect();
     parts.join(", ")
 }
 
-fn words(ask: &Ask, decision: &Decision, about: Option<Fingerprint>) -> (Icon, String, Vec<String>) {
+fn words(ask: &Ask, decision: &Decision, about: Option<Fingerprint>, several: bool) -> (Icon, String, Vec<String>) {
     let (when, to) = (&ask.when, target(decision));
     let until = |words: &str| decision.until.map(|at| format!("{words} {}", when.clock(at)));
-    let took = decision.attempt.as_ref().map(|attempt| format!("after {:.1} s", attempt.took.as_secs_f64())).unwrap_or_default();
+    let took = decision.attempt.as_ref().map(|attempt| format!("after {}", took(attempt.took))).unwrap_or_default();
     let attempt = decision.attempt.as_ref().map(|attempt| format!("attempt {}", attempt.number));
     let reason = Shown(decision.why.as_str()).to_string();
     let mut small: Vec<String> = Vec::new();
@@ -95,15 +105,19 @@ fn words(ask: &Ask, decision: &Decision, about: Option<Fingerprint>) -> (Icon, S
             small.extend(attempt);
             small.push(took);
             small.extend(until("next at"));
-            if decision.attempt.as_ref().is_some_and(|attempt| attempt.handed_over) {
+            if decision.attempt.as_ref().is_some_and(|attempt| attempt.handed_over && several) {
                 small.push("the next node may try at once".to_owned());
             }
             (Icon("fail", "crit"), format!("<b>{to} did not take it</b>: {}", Shown(&cut(error, 200))))
         }
         Outcome::Quiet => {
             small.push(totals(decision));
-            let alert = about.and_then(|about| decision.alerts.iter().find(|alert| alert.fingerprint == about)).or_else(|| decision.alerts.first());
-            let (icon, by) = alert.and_then(|alert| alert.muted.as_deref()).map_or(("silenced", String::new()), |muted| muted_by(ask, muted));
+            let alert = about
+                .and_then(|about| decision.alerts.iter().find(|alert| alert.fingerprint == about))
+                .or_else(|| decision.alerts.first());
+            let (icon, by) = alert
+                .and_then(|alert| alert.muted.as_deref())
+                .map_or(("silenced", String::new()), |muted| muted_by(ask, muted));
             (Icon(icon, "quiet"), format!("Quiet for {to}{by}"))
         }
         Outcome::Left => left(ask, decision, &to, &mut small),
@@ -150,14 +164,28 @@ fn muted_by(ask: &Ask, muted: &Muted) -> (&'static str, String) {
             let links: Vec<String> = ids
                 .iter()
                 .take(3)
-                .map(|id| format!("<a href=\"{}\">{}</a>", Plain(&ask.to(&format!("silences/{}", super::ask::escaped(id))).done()), Shown(&cut(id, 8))))
+                .map(|id| {
+                    format!(
+                        "<a href=\"{}\">{}</a>",
+                        Plain(&ask.to(&format!("silences/{}", super::ask::escaped(id))).done()),
+                        Shown(&cut(id, 8))
+                    )
+                })
                 .collect();
             ("silenced", format!(": silenced by {}", links.join(", ")))
         }
         Muted::Inhibited { source, labels, rule } => {
             let name = labels.as_ref().map_or_else(|| "an alert".to_owned(), alert_words);
             let href = ask.to(&format!("why/{source}")).done();
-            ("inhibited", format!(": inhibited by <a href=\"{}\"><bdi>{}</bdi></a>, rule {}", Plain(&href), Shown(&name), rule + 1))
+            (
+                "inhibited",
+                format!(
+                    ": inhibited by <a href=\"{}\"><bdi>{}</bdi></a>, rule {}",
+                    Plain(&href),
+                    Shown(&name),
+                    rule + 1
+                ),
+            )
         }
         Muted::MuteIntervals(names) => ("muted", format!(": muted by {}", named(names))),
         Muted::OutsideActiveIntervals(names) => ("muted", format!(": outside of {}", named(names))),

@@ -60,7 +60,11 @@ impl<'t> Typed<'t> {
         let (name, rest) = text.split_at(at);
         let ops = [MatchOp::Regex, MatchOp::NotRegex, MatchOp::NotEqual, MatchOp::Equal];
         match ops.into_iter().find_map(|op| Some((op, rest.strip_prefix(op.as_str())?))) {
-            Some((op, value)) => Typed::Value(name.trim().trim_matches('"'), op, value.trim().trim_start_matches('"').trim_end_matches('"')),
+            Some((op, value)) => Typed::Value(
+                name.trim().trim_matches('"'),
+                op,
+                value.trim().trim_start_matches('"').trim_end_matches('"'),
+            ),
             None => Typed::Word(name.trim()),
         }
     }
@@ -106,7 +110,15 @@ fn offered(scene: &Scene, wish: &Wish, typed: &Typed<'_>) -> Vec<(String, String
         (matcher_text(op, name, &value), n * step)
     });
     let texts = texts.filter(|(text, _)| !chosen.contains(text)).take(OFFERED);
-    texts.map(|(text, n)| (text.clone(), cut(&super::html::shown_text(&text), 80), if step > 1 { format!("about {}", number(n)) } else { number(n) })).collect()
+    texts
+        .map(|(text, n)| {
+            (
+                text.clone(),
+                cut(&super::html::shown_text(&text), 80),
+                if step > 1 { format!("about {}", number(n)) } else { number(n) },
+            )
+        })
+        .collect()
 }
 
 fn add_words<'s>(pairs: &mut HashMap<(&'s str, &'s str), usize>, seen: &'s Seen, word: &str) {
@@ -120,7 +132,8 @@ fn add_words<'s>(pairs: &mut HashMap<(&'s str, &'s str), usize>, seen: &'s Seen,
 /// What is wrong with a text that looks finished.
 fn mistake(text: &str, typed: &Typed<'_>, mode: ParseMode) -> Option<String> {
     let Typed::Value(_, op, value) = typed else { return None };
-    let looks_finished = text.ends_with('"') && text.matches('"').count().is_multiple_of(2) || (op.is_regex() && !value.is_empty());
+    let looks_finished =
+        text.ends_with('"') && text.matches('"').count().is_multiple_of(2) || (op.is_regex() && !value.is_empty());
     // A quotation that is still open is not finished.
     let whole = if text.matches('"').count().is_multiple_of(2) { text.to_owned() } else { format!("{text}\"") };
     let error = parse_matcher(mode, &whole).err().filter(|_| looks_finished)?;
@@ -143,6 +156,9 @@ mod tests {
     #[test]
     fn mistakes_are_told_when_the_text_looks_finished() {
         let wrong = |text: &str| mistake(text, &Typed::of(text), ParseMode::Fallback).is_some();
-        assert_eq!(["a=~\"b-[3\"", "a=~\"b-[3", "a=", "a=\"b", "a=\"b\"", "word", "=\"b\""].map(wrong), [true, true, false, false, false, false, true]);
+        assert_eq!(
+            ["a=~\"b-[3\"", "a=~\"b-[3", "a=", "a=\"b", "a=\"b\"", "word", "=\"b\""].map(wrong),
+            [true, true, false, false, false, false, true]
+        );
     }
 }

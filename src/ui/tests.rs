@@ -79,13 +79,16 @@ impl Browser {
     }
 
     fn request(&self, method: &str, path: &str) -> http::request::Builder {
-        let cookies: Vec<String> = self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut builder = Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header("host", "am.example");
+        let cookies: Vec<String> =
+            self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut builder =
+            Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header("host", "am.example");
         if !cookies.is_empty() {
             builder = builder.header("cookie", cookies.join("; "));
         }
         if let Some(login) = &self.login {
-            builder = builder.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:secret"))));
+            builder =
+                builder.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:secret"))));
         }
         builder
     }
@@ -120,7 +123,8 @@ impl Browser {
         let alerts: Vec<serde_json::Value> = all
             .iter()
             .map(|labels| {
-                let labels: serde_json::Map<String, serde_json::Value> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).into())).collect();
+                let labels: serde_json::Map<String, serde_json::Value> =
+                    labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).into())).collect();
                 serde_json::json!({"labels": labels, "annotations": {"summary": "something is wrong"}})
             })
             .collect();
@@ -130,12 +134,21 @@ impl Browser {
     fn silences(&self, state: State) -> Vec<String> {
         let all = self.api.silences.query(&crate::silence::Query::default());
         let of = all.iter().filter(|(_, known)| *known == state);
-        of.map(|(silence, _)| silence.matchers().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")).collect()
+        of.map(|(silence, _)| silence.matchers().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            .collect()
     }
 }
 
 fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&").replace("&#60;", "<").replace("&#62;", ">").replace("&amp;", "&")
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#38;", "&")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&amp;", "&")
 }
 
 fn attribute(tag: &str, name: &str) -> Option<String> {
@@ -145,31 +158,46 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 
 /// Every link of a page.
 fn links(page: &str) -> Vec<String> {
-    page.split("<a ").skip(1).filter_map(|rest| attribute(&format!(" {}", rest.split('>').next().unwrap()), "href")).collect()
+    page.split("<a ")
+        .skip(1)
+        .filter_map(|rest| attribute(&format!(" {}", rest.split('>').next().unwrap()), "href"))
+        .collect()
 }
 
 /// The fields of the form whose tag has `mark` in it, as a browser without script sends them.
 fn fields(page: &str, mark: &str) -> (String, Vec<(String, String)>) {
-    let form = page.split("<form").skip(1).find(|form| form.split('>').next().unwrap().contains(mark)).unwrap_or_else(|| panic!("no form with {mark} in {page}"));
+    let form = page
+        .split("<form")
+        .skip(1)
+        .find(|form| form.split('>').next().unwrap().contains(mark))
+        .unwrap_or_else(|| panic!("no form with {mark} in {page}"));
     let form = form.split("</form>").next().unwrap();
-    let form = form.split("<noscript>").enumerate().map(|(n, part)| if n == 0 { part } else { part.split("</noscript>").nth(1).unwrap_or("") }).collect::<String>();
+    let form = form
+        .split("<noscript>")
+        .enumerate()
+        .map(|(n, part)| if n == 0 { part } else { part.split("</noscript>").nth(1).unwrap_or("") })
+        .collect::<String>();
     let action = attribute(form.split('>').next().unwrap(), "action").unwrap();
     let mut fields = Vec::new();
-    for part in form.split('<').skip(1) {
+    for (at, _) in form.match_indices('<') {
+        let part = &form[at + 1..];
         let tag = format!(" {}", part.split('>').next().unwrap());
-        let (Some(name), is) = (attribute(&tag, "name"), |what: &str| tag.starts_with(&format!(" {what}"))) else { continue };
+        let (Some(name), is) = (attribute(&tag, "name"), |what: &str| tag.starts_with(&format!(" {what} "))) else {
+            continue;
+        };
         let value = || attribute(&tag, "value").unwrap_or_default();
         if is("input") && matches!(attribute(&tag, "type").as_deref(), Some("checkbox" | "radio")) {
             if tag.contains(" checked") {
                 fields.push((name, value()));
             }
-        } else if is("input") {
+        } else if is("input") || is("button") {
             fields.push((name, value()));
         } else if is("textarea") {
-            fields.push((name, unescaped(part.split_once('>').unwrap().1)));
+            fields.push((name, unescaped(part.split_once('>').unwrap().1.split('<').next().unwrap())));
         } else if is("select") {
-            let options = form.split(&format!("<{}", &part[..part.find('>').unwrap()])).nth(1).unwrap().split("</select>").next().unwrap();
-            let chosen = options.split("<option").skip(1).find(|option| option.split('>').next().unwrap().contains(" selected"));
+            let options = part.split("</select>").next().unwrap();
+            let chosen =
+                options.split("<option").skip(1).find(|option| option.split('>').next().unwrap().contains(" selected"));
             let chosen = chosen.or_else(|| options.split("<option").nth(1)).unwrap();
             fields.push((name, unescaped(chosen.split_once('>').unwrap().1.split('<').next().unwrap())));
         }
@@ -180,6 +208,18 @@ fn fields(page: &str, mark: &str) -> (String, Vec<(String, String)>) {
 fn set(fields: &mut Vec<(String, String)>, name: &str, value: &str) {
     fields.retain(|(known, _)| known != name);
     fields.push((name.to_owned(), value.to_owned()));
+}
+
+/// What can be seen: fields hold their texts as they are, since they send them back.
+fn without_values(page: &str) -> String {
+    let mut out = String::new();
+    for (n, part) in page.split(" value=\"").enumerate() {
+        out.push_str(if n == 0 { part } else { part.split_once('"').unwrap().1 });
+    }
+    out.split("<textarea")
+        .enumerate()
+        .map(|(n, part)| if n == 0 { part } else { part.split_once("</textarea>").unwrap().1 })
+        .collect()
 }
 
 /// The path that a relative address means, seen from `page`.
@@ -204,7 +244,14 @@ async fn hostile_labels_are_text_on_every_page() {
             .to_string(),
         )
         .await;
-    let fingerprint = browser.api.alerts.snapshot().iter().find(|entry| entry.labels().get("severity").is_some()).unwrap().fingerprint();
+    let fingerprint = browser
+        .api
+        .alerts
+        .snapshot()
+        .iter()
+        .find(|entry| entry.labels().get("severity").is_some())
+        .unwrap()
+        .fingerprint();
     let new = browser.page(&format!("/silences/new?from={fingerprint}&comment={}", escaped(evil))).await;
     let (action, mut form) = fields(&new, "id=\"ed\"");
     set(&mut form, "author", evil);
@@ -238,7 +285,7 @@ async fn hostile_labels_are_text_on_every_page() {
     ] {
         let seen = browser.get(&path).await;
         assert_eq!(seen.status, 200, "{path}");
-        let lower = seen.text.to_lowercase();
+        let lower = without_values(&seen.text).to_lowercase();
         for bad in ["<script>", "<img", "href=\"javascript", " onclick=", "\u{202e}", "\u{0}"] {
             assert!(!lower.contains(bad), "{path} has {bad:?}");
         }
@@ -264,7 +311,12 @@ async fn alerts_are_grouped_and_what_is_quiet_is_said_with_its_reason() {
     let page = browser.page("/alerts").await;
     assert!(page.contains("<h1>3 firing</h1>"), "{page}");
     let loud = page.split("id=\"quiet\"").next().unwrap();
-    assert!(loud.contains("<bdi>DiskFull</bdi>") && loud.contains("2 critical") && loud.contains("i1") && !loud.contains("<bdi>VmDown</bdi>"));
+    assert!(
+        loud.contains("<bdi>DiskFull</bdi>")
+            && loud.contains("2 critical")
+            && loud.contains("i1")
+            && !loud.contains("<bdi>VmDown</bdi>")
+    );
     let quiet = page.split("id=\"quiet\"").nth(1).unwrap();
     assert!(quiet.contains("1 inhibited") && quiet.contains("HostDown") && quiet.contains(", rule 1"));
     assert!(quiet.contains("1 muted by time") && quiet.contains("#intervals\">always"));
@@ -285,10 +337,17 @@ async fn filters_narrow_the_list_and_mistakes_are_told_with_a_way_out() {
     assert!(browser.page("/alerts?filter=something").await.contains("<h1>2 firing</h1>"), "a word of the annotations");
     assert!(browser.page("/alerts?receiver=team-web").await.contains("<h1>1 firing</h1>"));
     let typo = browser.page("/alerts?filter=team%3Dwbe").await;
-    assert!(typo.contains("No alert fits") && typo.contains("Did you mean") && typo.contains("without it: 2"), "{typo}");
+    assert!(
+        typo.contains("No alert fits") && typo.contains("Did you mean") && typo.contains("without it: 2"),
+        "{typo}"
+    );
     let bad = browser.page("/alerts?filter=team%3D~%22(%22").await;
     assert!(bad.contains("Cannot be read") && bad.contains("<h1>2 firing</h1>"));
-    assert!(browser.page("/ui/suggest?q=web").await.contains("data-filter=\"team=&#34;web&#34;\""), "{}", browser.page("/ui/suggest?q=web").await);
+    assert!(
+        browser.page("/ui/suggest?q=web").await.contains("data-filter=\"team=&#34;web&#34;\""),
+        "{}",
+        browser.page("/ui/suggest?q=web").await
+    );
     assert!(browser.page("/ui/suggest?q=team%3D~%22(%22").await.contains("data-wrong"));
     let empty = Browser::new().page("/alerts").await;
     assert!(empty.contains("No alert has reached this node yet."));
@@ -332,7 +391,10 @@ async fn a_silence_is_made_changed_and_expired_with_plain_forms() {
     let from = links(&list).into_iter().find(|link| link.contains("silences/new?from=g-")).unwrap();
     let path = resolved("/alerts", &from);
     let new = browser.page(&path).await;
-    assert!(new.contains("Quiets 2 alerts now") && new.contains("without it: 3") && new.contains("leaves 1"), "{new}");
+    assert!(
+        new.contains("Quiets 2 alerts now") && new.contains("without it: 3") && new.contains("changes nothing"),
+        "{new}"
+    );
     let (action, mut form) = fields(&new, "id=\"ed\"");
     set(&mut form, "comment", "swap, https://tracker.example/1");
     set(&mut form, "author", "mira");
@@ -341,7 +403,10 @@ async fn a_silence_is_made_changed_and_expired_with_plain_forms() {
     assert_eq!(browser.silences(State::Active), ["alertname=\"DiskFull\",dc=\"a\""]);
     let silence = resolved(&path, &made.location.unwrap());
     let shown = browser.page(&silence).await;
-    assert!(shown.contains("Silence created; quiets 2 alerts") && shown.contains("href=\"https://tracker.example/1\""), "{shown}");
+    assert!(
+        shown.contains("Silence created; quiets 2 alerts") && shown.contains("href=\"https://tracker.example/1\""),
+        "{shown}"
+    );
     assert!(browser.page("/alerts").await.contains("2 silenced"));
     assert!(browser.page("/silences").await.contains("quiets <b>2</b> now"));
 
@@ -349,7 +414,9 @@ async fn a_silence_is_made_changed_and_expired_with_plain_forms() {
     let edit = format!("{}/edit?extend=2h", silence.split('?').next().unwrap());
     let page = browser.page(&edit).await;
     let (action, form) = fields(&page, "id=\"ed\"");
-    assert!(form.contains(&("author".to_owned(), "mira".to_owned())) && form.contains(&("d".to_owned(), "x".to_owned())));
+    assert!(
+        form.contains(&("author".to_owned(), "mira".to_owned())) && form.contains(&("d".to_owned(), "x".to_owned()))
+    );
     assert_eq!(browser.post(&resolved(&edit, &action), &form).await.status, 303);
     assert_eq!(browser.silences(State::Active).len(), 1, "it kept its id");
     let all = browser.api.silences.all();
@@ -375,7 +442,13 @@ async fn a_silence_is_made_changed_and_expired_with_plain_forms() {
     assert!(again.contains("<h1>Silence again</h1>"));
 
     // Several at once.
-    let ids: Vec<String> = browser.api.silences.query(&crate::silence::Query::default()).iter().map(|(silence, _)| format!("id={}", silence.id)).collect();
+    let ids: Vec<String> = browser
+        .api
+        .silences
+        .query(&crate::silence::Query::default())
+        .iter()
+        .map(|(silence, _)| format!("id={}", silence.id))
+        .collect();
     let path = format!("/silences/expire?{}", ids.join("&"));
     let (action, form) = fields(&browser.page(&path).await, "method=\"post\"");
     let done = browser.post(&resolved(&path, &action), &form).await;
@@ -392,20 +465,34 @@ async fn one_alert_and_several_are_meant_by_what_it_takes() {
             &[("alertname", "X"), ("dc", "a"), ("instance", "i.3"), ("zone", "z")],
         ])
         .await;
-    let fingerprint = |instance: &str| browser.api.alerts.snapshot().iter().find(|entry| entry.labels().get("instance") == Some(instance)).unwrap().fingerprint();
+    let fingerprint = |instance: &str| {
+        browser
+            .api
+            .alerts
+            .snapshot()
+            .iter()
+            .find(|entry| entry.labels().get("instance") == Some(instance))
+            .unwrap()
+            .fingerprint()
+    };
     let one = browser.page(&format!("/silences/new?from={}", fingerprint("i.1"))).await;
     let ticked = |page: &str| {
         let (_, form) = fields(page, "id=\"ed\"");
         let all = |name: &str| form.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect::<Vec<_>>();
         let (on, n, o, v) = (all("on"), all("n"), all("o"), all("v"));
-        on.iter().map(|at| at.parse::<usize>().unwrap()).map(|at| format!("{}{}{}", n[at], o[at], v[at])).collect::<Vec<_>>()
+        on.iter()
+            .map(|at| at.parse::<usize>().unwrap())
+            .map(|at| format!("{}{}{}", n[at], o[at], v[at]))
+            .collect::<Vec<_>>()
     };
     assert_eq!(ticked(&one), ["alertname=X", "dc=a", "instance=i.1"]);
     assert!(one.contains("Quiets 1 alert now"));
     let two = browser.page(&format!("/silences/new?pick={}&pick={}", fingerprint("i.1"), fingerprint("i.2"))).await;
     assert_eq!(ticked(&two), ["alertname=X", "dc=a", "instance=~i\\.1|i\\.2", "zone=z"]);
     assert!(two.contains("Quiets 2 alerts now"));
-    let filter = browser.page("/silences/new?filter=%7Balertname%3D%22X%22%2C%20dc%3D~%22a.*%22%7D&comment=maintenance&for=8h").await;
+    let filter = browser
+        .page("/silences/new?filter=%7Balertname%3D%22X%22%2C%20dc%3D~%22a.*%22%7D&comment=maintenance&for=8h")
+        .await;
     assert_eq!(ticked(&filter), ["alertname=X", "dc=~a.*"]);
     assert!(filter.contains(">maintenance</textarea>") && filter.contains("value=\"8h\" checked"));
 }
@@ -438,7 +525,8 @@ async fn what_is_wrong_with_a_form_is_said_and_what_was_typed_stays() {
         let refused = browser.post(&path, &with(changes)).await;
         assert_eq!(refused.status, 422, "{complaint}");
         assert!(refused.text.contains(complaint), "{complaint}: {}", refused.text);
-        let kept = changes.iter().any(|(name, _)| *name == "comment") || refused.text.contains("why &#60;not&#62;</textarea>");
+        let kept =
+            changes.iter().any(|(name, _)| *name == "comment") || refused.text.contains("why &#60;not&#62;</textarea>");
         assert!(kept, "{complaint}");
     }
     assert_eq!(browser.silences(State::Active).len(), 0);
@@ -464,7 +552,11 @@ async fn a_change_needs_the_token_and_the_own_origin() {
     let mut without = form.clone();
     without.retain(|(name, _)| name != "token");
     let refused = browser.post("/silences/new", &without).await;
-    assert!(refused.status == 403 && refused.text.contains("Nothing was changed") && refused.text.contains("keep this text"));
+    assert!(
+        refused.status == 403
+            && refused.text.contains("Nothing was changed")
+            && refused.text.contains("keep this text")
+    );
     // A token of another browser.
     let other = Browser::with(&WebOptions::default(), "");
     let (_, foreign) = fields(&other.page("/silences/new").await, "id=\"ed\"");
@@ -500,7 +592,20 @@ async fn pages_work_below_a_prefix_and_name_no_absolute_path() {
     let silence = resolved("/am/x/silences/new", &made.location.unwrap());
     let silence = silence.strip_prefix("/am/x").unwrap().to_owned();
     let id = silence.split('/').next_back().unwrap().split('?').next().unwrap();
-    for path in ["/", "/alerts", "/silences", &silence, &format!("/silences/{id}/edit"), &format!("/silences/{id}/expire"), &format!("/why/{fingerprint}"), "/why", "/cluster", "/routes", "/status", "/help"] {
+    for path in [
+        "/",
+        "/alerts",
+        "/silences",
+        &silence,
+        &format!("/silences/{id}/edit"),
+        &format!("/silences/{id}/expire"),
+        &format!("/why/{fingerprint}"),
+        "/why",
+        "/cluster",
+        "/routes",
+        "/status",
+        "/help",
+    ] {
         let page = browser.page(path).await;
         for link in links(&page) {
             let here = format!("/am/x{path}");
@@ -530,7 +635,8 @@ async fn who_is_logged_in_is_the_author_and_who_may_only_read_changes_nothing() 
     let dir = tempfile::tempdir().unwrap();
     let hash = bcrypt::hash("secret", 4).unwrap();
     let path = dir.path().join("web.yml");
-    std::fs::write(&path, format!("basic_auth_users: {{ann: '{hash}', bob: '{hash}'}}\nread_only_users: [bob]\n")).unwrap();
+    std::fs::write(&path, format!("basic_auth_users: {{ann: '{hash}', bob: '{hash}'}}\nread_only_users: [bob]\n"))
+        .unwrap();
     let options = WebOptions { config_file: Some(path), ..WebOptions::default() };
     let mut browser = Browser::with(&options, "");
     assert_eq!(browser.get("/alerts").await.status, 401);
@@ -558,7 +664,10 @@ async fn the_script_is_told_only_what_is_new() {
     let browser = Browser::new();
     browser.post_labels(&[&[("alertname", "A")]]).await;
     let page = browser.page("/alerts").await;
-    let live = resolved("/alerts", &attribute(page.split("<form id=\"list\"").nth(1).unwrap().split('>').next().unwrap(), "data-live").unwrap());
+    let live = resolved(
+        "/alerts",
+        &attribute(page.split("<form id=\"list\"").nth(1).unwrap().split('>').next().unwrap(), "data-live").unwrap(),
+    );
     let first = browser.page(&live).await;
     let version = first.split("data-version=\"").nth(1).unwrap().split('"').next().unwrap();
     let same = format!("{live}{}have={version}", if live.contains('?') { '&' } else { '?' });

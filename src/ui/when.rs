@@ -147,6 +147,16 @@ pub fn span(span: TimeDelta) -> String {
     }
 }
 
+/// How long something took: `12 ms`, `0.8 s`, `45 s`.
+#[must_use]
+pub fn took(time: std::time::Duration) -> String {
+    match time.as_millis() {
+        ms @ 0..100 => format!("{ms} ms"),
+        100..10_000 => format!("{:.1} s", time.as_secs_f64()),
+        _ => format!("{} s", time.as_secs()),
+    }
+}
+
 /// A length of time in full: `2 h`, `1 h 30 min`.
 #[must_use]
 pub fn length(span: TimeDelta) -> String {
@@ -209,11 +219,14 @@ mod tests {
 
     #[test]
     fn relative_times_have_one_unit() {
-        for (seconds, text) in [(-5, "0 s"), (89, "89 s"), (90, "2 min"), (1_080, "18 min"), (5_400, "2 h"), (200_000, "2 d")] {
+        for (seconds, text) in
+            [(-5, "0 s"), (89, "89 s"), (90, "2 min"), (1_080, "18 min"), (5_400, "2 h"), (200_000, "2 d")]
+        {
             assert_eq!(span(TimeDelta::seconds(seconds)), text);
         }
         assert_eq!(length(TimeDelta::seconds(5_400)), "1 h 30 min");
         assert_eq!(length(TimeDelta::zero()), "0 s");
+        assert_eq!([12, 840, 45_200].map(|ms| took(std::time::Duration::from_millis(ms))), ["12 ms", "0.8 s", "45 s"]);
     }
 
     #[test]

@@ -98,7 +98,11 @@ impl Ui {
     /// One alert, also one that is gone, as long as the record remembers it.
     pub(super) async fn why_page(&self, scene: &Arc<Scene>, ask: &Ask, id: &str) -> Answer {
         let Some(fingerprint) = u64::from_str_radix(id, 16).ok().filter(|_| id.len() == 16).map(Fingerprint) else {
-            return self.missing(scene, ask, "This is no fingerprint of an alert: it has 16 digits and letters from a to f.");
+            return self.missing(
+                scene,
+                ask,
+                "This is no fingerprint of an alert: it has 16 digits and letters from a to f.",
+            );
         };
         let alert = self.api.alerts.get(fingerprint).map(|entry| entry.alert());
         let cursor = ask.query.text("after").and_then(|text| text.parse::<Cursor>().ok());
@@ -111,14 +115,22 @@ impl Ui {
         };
         let found = self.api.decisions.everywhere(&query).await;
         let remembered = found.decisions.iter().flat_map(|decision| &decision.alerts);
-        let remembered = remembered.filter(|known| known.fingerprint == fingerprint).find_map(|known| known.labels.clone());
+        let remembered =
+            remembered.filter(|known| known.fingerprint == fingerprint).find_map(|known| known.labels.clone());
         let Some(labels) = alert.as_ref().map(|alert| alert.labels.clone()).or(remembered) else {
-            return self.missing(scene, ask, "No alert of this fingerprint is known, and no decision about one is remembered.");
+            return self.missing(
+                scene,
+                ask,
+                "No alert of this fingerprint is known, and no decision about one is remembered.",
+            );
         };
         let wish = Wish::read(ask, self.api.mode);
         let writing = Writing { api: &self.api, ask, wish: &wish, scene, nodes: self.node_names() };
         let seen = scene.find(fingerprint);
-        let groups = seen.map(|_| scene.groups.iter().filter(|group| has(scene, group, fingerprint)).take(GROUPS_MAX)).into_iter().flatten();
+        let groups = seen
+            .map(|_| scene.groups.iter().filter(|group| has(scene, group, fingerprint)).take(GROUPS_MAX))
+            .into_iter()
+            .flatten();
         let groups = groups.map(|group| (group, self.api.dispatcher.hearings_of(&group.look, Some(&labels)))).collect();
         let case = Case { ask, writing: &writing, alert, seen, groups, decisions: &found.decisions };
         let name = labels.get("alertname").unwrap_or("an alert");
@@ -126,13 +138,26 @@ impl Ui {
         let page_ = WhyPage {
             shell: self.shell(scene, ask, Tab::Why, format!("Why: {}", html::shown_text(&cut(name, 60)))),
             name: Html(format!("<bdi>{}</bdi>", Shown(name))),
-            labels: labels.iter().map(|(name, value)| Html::of(LabelLink { name, value, href: &ask.to("alerts").with("filter", &html::matcher_text(MatchOp::Equal, name, value)).done() })).collect(),
-            silence: (ask.may_write() && seen.is_some()).then(|| ask.to("silences/new").with("from", &fingerprint.to_string()).done()),
+            labels: labels
+                .iter()
+                .map(|(name, value)| {
+                    Html::of(LabelLink {
+                        name,
+                        value,
+                        href: &ask.to("alerts").with("filter", &html::matcher_text(MatchOp::Equal, name, value)).done(),
+                    })
+                })
+                .collect(),
+            silence: (ask.may_write() && seen.is_some())
+                .then(|| ask.to("silences/new").with("from", &fingerprint.to_string()).done()),
             source: case.alert.as_ref().map(|alert| alert.generator_url.to_string()).filter(|url| is_web_url(url)),
             steps: case.steps(&labels, &self.path_of(&labels)),
-            events: story::events(ask, &found.decisions, Some(fingerprint)),
+            events: story::events(ask, &found, Some(fingerprint)),
             events_note: record_note(&found, ask),
-            more: found.next.as_ref().map(|next| ask.to(&format!("why/{fingerprint}")).with("after", &next.to_string()).done()),
+            more: found
+                .next
+                .as_ref()
+                .map(|next| ask.to(&format!("why/{fingerprint}")).with("after", &next.to_string()).done()),
             annotations: case.alert.as_ref().map(|alert| annotations(&alert.annotations)).unwrap_or_default(),
             verdict,
         };
@@ -158,7 +183,12 @@ impl Ui {
             }
         }
         let outcome = ask.query.text("outcome").unwrap_or_default();
-        query.outcomes = outcome.parse::<Outcome>().into_iter().collect();
+        query.outcomes = match (outcome, outcome.parse::<Outcome>()) {
+            ("all", _) => Vec::new(),
+            (_, Ok(outcome)) => vec![outcome],
+            // Looks that found nothing new are most of the record.
+            (_, Err(_)) => Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::NotDue).collect(),
+        };
         let span = ask.query.text("since").unwrap_or("24h");
         let hours = match span {
             "1h" => 1,
@@ -169,7 +199,12 @@ impl Ui {
         query.cursor = ask.query.text("after").and_then(|text| text.parse::<Cursor>().ok());
         let is_filtered = !query.matchers.is_empty();
         let fitting: Vec<&Seen> = if is_filtered && query.cursor.is_none() {
-            scene.alerts.iter().filter(|seen| query.matchers.iter().all(|matcher| matcher.matches(seen.labels()))).take(20).collect()
+            scene
+                .alerts
+                .iter()
+                .filter(|seen| query.matchers.iter().all(|matcher| matcher.matches(seen.labels())))
+                .take(20)
+                .collect()
         } else {
             Vec::new()
         };
@@ -178,22 +213,37 @@ impl Ui {
             (href, seen.severity.mark(), Html(Shown(&alert_words(seen.labels())).to_string()))
         });
         let found = self.api.decisions.everywhere(&query).await;
-        let mut receivers: Vec<String> = self.api.config.load().config.receivers.iter().map(|receiver| receiver.name.to_string()).collect();
+        let mut receivers: Vec<String> =
+            self.api.config.load().config.receivers.iter().map(|receiver| receiver.name.to_string()).collect();
         receivers.sort();
         if !receiver.is_empty() && !receivers.contains(&receiver) {
             receivers.insert(0, receiver.clone());
         }
-        let outcomes = [("", "Any outcome"), ("told", "told"), ("failed", "failed"), ("quiet", "quiet"), ("left", "left to another node"), ("not_due", "not due"), ("noted", "only noted"), ("stopped", "cut off by a stop")];
+        let outcomes = [
+            ("", "All but “nothing new”"),
+            ("all", "Any outcome"),
+            ("told", "told"),
+            ("failed", "failed"),
+            ("quiet", "quiet"),
+            ("left", "left to another node"),
+            ("not_due", "not due"),
+            ("noted", "only noted"),
+            ("stopped", "cut off by a stop"),
+        ];
         let spans = [("1h", "Last hour"), ("24h", "Last 24 h"), ("168h", "Last week")];
         let next = found.next.as_ref().map(|next| {
-            let to = [("filter", text.as_str()), ("receiver", receiver.as_str()), ("outcome", outcome), ("since", span)];
-            let to = to.into_iter().filter(|(_, value)| !value.is_empty()).fold(ask.to("why"), |to, (name, value)| to.with(name, value));
+            let to =
+                [("filter", text.as_str()), ("receiver", receiver.as_str()), ("outcome", outcome), ("since", span)];
+            let to = to
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .fold(ask.to("why"), |to, (name, value)| to.with(name, value));
             to.with("after", &next.to_string()).done()
         });
         let page_ = SearchPage {
             shell: self.shell(scene, ask, Tab::Why, "Why"),
             alerts: alerts.collect(),
-            events: story::events(ask, &found.decisions, None),
+            events: story::events(ask, &found, None),
             events_note: record_note(&found, ask),
             next,
             filter: text,
@@ -238,13 +288,17 @@ fn path_to(root: &Arc<Route>, wanted: usize) -> Option<Vec<Arc<Route>>> {
 /// Whose record this is, and what is missing from it.
 fn record_note(found: &Page, ask: &Ask) -> Html {
     let name = |node: &NodeAnswer| format!("<bdi>{}</bdi>", Shown(&node.node));
-    let of = |state: Answered| found.nodes.iter().filter(|node| node.state == state).map(name).collect::<Vec<_>>().join(", ");
+    let of = |state: Answered| {
+        found.nodes.iter().filter(|node| node.state == state).map(name).collect::<Vec<_>>().join(", ")
+    };
     let mut out = String::from("newest first");
     let (no, off) = (of(Answered::No), of(Answered::Off));
     if found.nodes.len() > 1 {
         let _ = write!(out, "; from {}", of(Answered::Yes));
     }
-    if let Some(oldest) = found.nodes.iter().filter(|node| node.state == Answered::Yes).filter_map(|node| node.oldest).max() {
+    if let Some(oldest) =
+        found.nodes.iter().filter(|node| node.state == Answered::Yes).filter_map(|node| node.oldest).max()
+    {
         let _ = write!(out, "; the record begins {}", ask.when.short(oldest));
     }
     if !no.is_empty() {
@@ -260,14 +314,17 @@ impl Case<'_> {
     /// When a receiver was last told that it fires: time, receiver and integration.
     fn told(&self) -> Option<(Time, String)> {
         let told = self.groups.iter().flat_map(|(group, hearings)| {
-            hearings.iter().filter_map(|hearing| Some((hearing.fired?, format!("{} ({}/{})", group.look.receiver.name, hearing.kind, hearing.index))))
+            hearings.iter().filter_map(|hearing| {
+                Some((hearing.fired?, format!("{} ({}/{})", group.look.receiver.name, hearing.kind, hearing.index)))
+            })
         });
         told.max_by_key(|(at, _)| *at)
     }
 
     fn failing(&self) -> Option<(&Group, &Hearing)> {
         self.groups.iter().find_map(|(group, hearings)| {
-            let hearing = hearings.iter().find(|hearing| hearing.debt.as_ref().is_some_and(|debt| debt.failures > 0))?;
+            let hearing =
+                hearings.iter().find(|hearing| hearing.debt.as_ref().is_some_and(|debt| debt.failures > 0))?;
             Some((*group, hearing))
         })
     }
@@ -282,14 +339,25 @@ impl Case<'_> {
             let debt = hearing.debt.as_ref();
             let tries = debt.map_or(0, |debt| debt.failures as usize);
             let error = debt.and_then(|debt| debt.error.clone()).unwrap_or_default();
-            let next = debt.and_then(|debt| debt.next_try).map(|at| format!("The next try is at {}.", when.clock(at))).unwrap_or_default();
+            let next = debt
+                .and_then(|debt| debt.next_try)
+                .map(|at| format!("The next try is at {}.", when.clock(at)))
+                .unwrap_or_default();
             return Verdict {
                 class: " c",
                 icon: Icon("fail", "crit"),
                 title: Html(format!("Not told: {} has not taken it.", Shown(&group.look.receiver.name))),
                 texts: vec![
-                    Html(format!("{} in vain, the last answer of {}/{}: <b>{}</b>", count(tries, "try", "tries"), hearing.kind, hearing.index, Shown(&cut(&error, 300)))),
-                    Html(format!("It stays owed until it is taken, or until everything has ended and was told. {next}")),
+                    Html(format!(
+                        "{} in vain, the last answer of {}/{}: <b>{}</b>",
+                        count(tries, "try", "tries"),
+                        hearing.kind,
+                        hearing.index,
+                        Shown(&cut(&error, 300))
+                    )),
+                    Html(format!(
+                        "It stays owed until it is taken, or until everything has ended and was told. {next}"
+                    )),
                 ],
             };
         }
@@ -299,15 +367,32 @@ impl Case<'_> {
                 let repeat = at + delta(group.look.route.repeat_interval);
                 texts.push(Html(format!("Next: nothing until <b>{}</b> (repeat after {}), unless an alert joins the group or all resolve. Looked at again at {}.", when.clock(repeat), length(delta(group.look.route.repeat_interval)), when.clock(group.look.next_look))));
             }
-            return Verdict { class: "", icon: Icon("ok", "good"), title: Html(format!("Told at {}, to {}.", when.clock(at), Shown(&to))), texts };
+            return Verdict {
+                class: "",
+                icon: Icon("ok", "good"),
+                title: Html(format!("Told at {}, to {}.", when.clock(at), Shown(&to))),
+                texts,
+            };
         }
         let next = self.groups.iter().map(|(group, _)| group.look.next_look).min();
         let silent = self.groups.iter().all(|(_, hearings)| hearings.is_empty());
         if silent {
-            return Verdict { class: " w", icon: Icon("warn", "f warn"), title: Html("Nobody is told: the receiver has no integration.".to_owned()), texts: vec![Html("Its route ends at a receiver that tells nobody.".to_owned())] };
+            return Verdict {
+                class: " w",
+                icon: Icon("warn", "f warn"),
+                title: Html("Nobody is told: the receiver has no integration.".to_owned()),
+                texts: vec![Html("Its route ends at a receiver that tells nobody.".to_owned())],
+            };
         }
-        let texts = next.map(|at| vec![Html(format!("Its group looks at {}; what is due then is told.", when.clock(at)))]).unwrap_or_default();
-        Verdict { class: " w", icon: Icon("wait", "warn"), title: Html("Not told yet: its group waits.".to_owned()), texts }
+        let texts = next
+            .map(|at| vec![Html(format!("Its group looks at {}; what is due then is told.", when.clock(at)))])
+            .unwrap_or_default();
+        Verdict {
+            class: " w",
+            icon: Icon("wait", "warn"),
+            title: Html("Not told yet: its group waits.".to_owned()),
+            texts,
+        }
     }
 
     fn quiet(&self, seen: &Seen) -> Verdict {
@@ -329,7 +414,10 @@ impl Case<'_> {
         }
         if let Some(group) = group {
             let interval = length(delta(group.look.route.group_interval));
-            texts.push(Html(format!("When that ends and it still fires, <b><bdi>{}</bdi></b> is told at the next look, within {interval}.", Shown(&group.look.receiver.name))));
+            texts.push(Html(format!(
+                "When that ends and it still fires, <b><bdi>{}</bdi></b> is told at the next look, within {interval}.",
+                Shown(&group.look.receiver.name)
+            )));
         }
         Verdict { class: " q", icon: Icon(quiet.id(), "quiet"), title: Html(format!("{title} {by}.")), texts }
     }
@@ -343,7 +431,12 @@ impl Case<'_> {
             None => "It is over, and forgotten but for the record.".to_owned(),
         };
         let text = match told {
-            Some(decision) => format!("Told last at {} to <bdi>{}</bdi>, by <bdi>{}</bdi>.", when.clock(decision.at), Shown(&decision.receiver), Shown(&decision.node)),
+            Some(decision) => format!(
+                "Told last at {} to <bdi>{}</bdi>, by <bdi>{}</bdi>.",
+                when.clock(decision.at),
+                Shown(&decision.receiver),
+                Shown(&decision.node)
+            ),
             None => "The record has no notification of it.".to_owned(),
         };
         Verdict { class: "", icon: Icon("ok", "good"), title: Html(title), texts: vec![Html(text)] }
@@ -366,11 +459,20 @@ impl Case<'_> {
         let texts = match &self.alert {
             Some(alert) => {
                 let end = match alert.ends_at {
-                    Some(end) if end <= when.now => format!("It ended {}{}.", when.clock(end), if alert.explicit { ", as its sender said" } else { ", since nobody refreshed it" }),
+                    Some(end) if end <= when.now => format!(
+                        "It ended {}{}.",
+                        when.clock(end),
+                        if alert.explicit { ", as its sender said" } else { ", since nobody refreshed it" }
+                    ),
                     Some(end) => format!("If nobody refreshes it, it ends at {}.", when.clock(end)),
                     None => String::new(),
                 };
-                vec![Html(format!("First at {}, refreshed {} ago; fires since {}. {end}", when.clock(alert.accepted_at), when.ago(alert.updated_at), when.clock(alert.starts_at)))]
+                vec![Html(format!(
+                    "First at {}, refreshed {} ago; fires since {}. {end}",
+                    when.clock(alert.accepted_at),
+                    when.ago(alert.updated_at),
+                    when.clock(alert.starts_at)
+                ))]
             }
             None => vec![Html("Long ago; the alert itself is forgotten.".to_owned())],
         };
@@ -383,14 +485,23 @@ impl Case<'_> {
             let mut out = String::from("<span class=\"path\">");
             for (depth, route) in path.iter().enumerate() {
                 let matchers: Vec<String> = route.matchers.iter().map(|m| matcher(m).0).collect();
-                let words = if depth == 0 { "all".to_owned() } else if matchers.is_empty() { "the rest".to_owned() } else { matchers.join(" ") };
+                let words = if depth == 0 {
+                    "all".to_owned()
+                } else if matchers.is_empty() {
+                    "the rest".to_owned()
+                } else {
+                    matchers.join(" ")
+                };
                 let _ = write!(out, "<span>{words}</span>");
             }
             let receiver = path.last().map(|route| route.receiver.to_string()).unwrap_or_default();
             let _ = write!(out, "</span> → <b><bdi>{}</bdi></b>", Shown(&receiver));
             texts.push(Html(out));
         }
-        let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{}={}", crate::alert::text::quote(name), crate::alert::text::quote(value))).collect();
+        let pairs: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{}={}", crate::alert::text::quote(name), crate::alert::text::quote(value)))
+            .collect();
         let href = self.ask.to("routes").with("labels", &pairs.join(" ")).done();
         texts.push(Html(format!("<a href=\"{}\">Show in the tree</a>", Plain(&href))));
         Step { class: "ok", icon: "route", title: "Routed".to_owned(), texts }
@@ -400,7 +511,13 @@ impl Case<'_> {
         let when = &self.ask.when;
         let texts = self.groups.iter().map(|(group, _)| {
             let route = &group.look.route;
-            let by = if route.group_by_all { "all labels".to_owned() } else if route.group_by.is_empty() { "nothing".to_owned() } else { route.group_by.join(", ") };
+            let by = if route.group_by_all {
+                "all labels".to_owned()
+            } else if route.group_by.is_empty() {
+                "nothing".to_owned()
+            } else {
+                route.group_by.join(", ")
+            };
             Html(format!(
                 "For <bdi>{}</bdi> with {} by {}. Wait {}, then every {}; repeat after {}. Next look at {}.",
                 Shown(&group.look.receiver.name),
@@ -421,14 +538,20 @@ impl Case<'_> {
             return Step { class: "off", icon: "ok", title: "Not quiet".to_owned(), texts: Vec::new() };
         };
         if quiet == Quiet::No {
-            let text = format!("No silence, no inhibiting alert, no muting interval fits now, {}.", self.ask.when.clock(self.ask.when.now));
+            let text = format!(
+                "No silence, no inhibiting alert, no muting interval fits now, {}.",
+                self.ask.when.clock(self.ask.when.now)
+            );
             return Step { class: "ok", icon: "ok", title: "Not quiet".to_owned(), texts: vec![Html(text)] };
         }
         let mut texts = vec![Html(format!("{} {}.", capital(quiet.word()), self.writing.quiet_by(seen, group)))];
         // It may be quiet for one more reason, which counts when the first one ends.
         if quiet == Quiet::Silenced && seen.inhibited_by.is_some() {
             let only = Seen { silenced_by: Vec::new(), ..seen.clone() };
-            texts.push(Html(format!("It would be quiet for one more reason: inhibited {}.", self.writing.quiet_by(&only, group))));
+            texts.push(Html(format!(
+                "It would be quiet for one more reason: inhibited {}.",
+                self.writing.quiet_by(&only, group)
+            )));
         }
         if group.look.muted_by.is_some() && quiet != Quiet::Muted {
             texts.push(Html("Its route is muted by time as well.".to_owned()));
@@ -437,7 +560,12 @@ impl Case<'_> {
     }
 
     fn turn(&self, is_quiet: bool) -> Step {
-        let order = self.groups.iter().flat_map(|(_, hearings)| hearings).map(|hearing| &hearing.order).find(|order| !order.is_empty());
+        let order = self
+            .groups
+            .iter()
+            .flat_map(|(_, hearings)| hearings)
+            .map(|hearing| &hearing.order)
+            .find(|order| !order.is_empty());
         let mut texts = match order {
             _ if is_quiet => vec![Html("Not reached.".to_owned())],
             Some(order) => {
@@ -459,15 +587,22 @@ impl Case<'_> {
         let (mut told, mut failed) = (false, false);
         for (group, hearings) in &self.groups {
             for hearing in hearings {
-                let name = format!("<bdi>{}</bdi> {}/{}", Shown(&group.look.receiver.name), hearing.kind, hearing.index);
+                let name =
+                    format!("<bdi>{}</bdi> {}/{}", Shown(&group.look.receiver.name), hearing.kind, hearing.index);
                 told |= hearing.fired.is_some();
                 if let Some(debt) = hearing.debt.as_ref().filter(|debt| debt.failures > 0) {
                     failed = true;
-                    texts.push(Html(format!("{name}: {}, {}", count(debt.failures as usize, "try failed", "tries failed"), Shown(&cut(debt.error.as_deref().unwrap_or_default(), 200)))));
+                    texts.push(Html(format!(
+                        "{name}: {}, {}",
+                        count(debt.failures as usize, "try failed", "tries failed"),
+                        Shown(&cut(debt.error.as_deref().unwrap_or_default(), 200))
+                    )));
                 } else {
                     let words = match (hearing.fired, hearing.resolved) {
                         (Some(at), None) => format!("told at {}", when.clock(at)),
-                        (Some(fired), Some(over)) if over > fired => format!("told that it was over at {}, before it fired again", when.clock(over)),
+                        (Some(fired), Some(over)) if over > fired => {
+                            format!("told that it was over at {}, before it fired again", when.clock(over))
+                        }
                         (Some(at), Some(_)) => format!("told at {}", when.clock(at)),
                         (None, _) => "has not heard of it".to_owned(),
                     };
@@ -478,7 +613,15 @@ impl Case<'_> {
         if texts.is_empty() {
             texts.push(Html("Nobody, so far.".to_owned()));
         }
-        let class = if failed { "bad" } else if told { "ok" } else if is_quiet { "off" } else { "" };
+        let class = if failed {
+            "bad"
+        } else if told {
+            "ok"
+        } else if is_quiet {
+            "off"
+        } else {
+            ""
+        };
         Step { class, icon: "bell", title: if told { "Told" } else { "Not told" }.to_owned(), texts }
     }
 }

@@ -183,19 +183,32 @@ impl Wish {
     }
 
     pub fn in_view(&self, ask: &Ask, view: View) -> String {
-        Wish { filter: Filter::default(), group_by: self.group_by.clone(), open: vec![], after: None, view, sort: self.sort }
-            .like(self, ask)
+        Wish {
+            filter: Filter::default(),
+            group_by: self.group_by.clone(),
+            open: vec![],
+            after: None,
+            view,
+            sort: self.sort,
+        }
+        .like(self, ask)
     }
 
     pub fn sorted(&self, ask: &Ask, sort: Sort) -> String {
-        Wish { filter: Filter::default(), group_by: self.group_by.clone(), open: vec![], after: None, view: self.view, sort }
-            .like(self, ask)
+        Wish {
+            filter: Filter::default(),
+            group_by: self.group_by.clone(),
+            open: vec![],
+            after: None,
+            view: self.view,
+            sort,
+        }
+        .like(self, ask)
     }
 
     /// This layout with the filter of another wish.
     fn like(mut self, other: &Wish, ask: &Ask) -> String {
-        self.filter.receiver =
-            other.filter.receiver.as_ref().map(|(text, pattern)| (text.clone(), pattern.clone()));
+        self.filter.receiver = other.filter.receiver.as_ref().map(|(text, pattern)| (text.clone(), pattern.clone()));
         self.address(ask, "alerts", &other.filters(), &other.filter.states).done()
     }
 }
@@ -220,7 +233,8 @@ mod tests {
 
     #[test]
     fn pages_follow_each_other_without_gap_or_overlap() {
-        let all = || -> Vec<(Place, u64)> { (0..25).map(|n| (place((n % 3) as u8, 100 - (n / 3) as i64, n), n)).collect() };
+        let all =
+            || -> Vec<(Place, u64)> { (0..25).map(|n| (place((n % 3) as u8, 100 - (n / 3) as i64, n), n)).collect() };
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
             let mut items = all();

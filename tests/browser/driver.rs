@@ -59,16 +59,19 @@ impl Driver {
             eprintln!("skipped: chromium and chromedriver are not installed (Debian: chromium, chromium-driver)");
             return None;
         };
-        let mut child = Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = lines.filter_map(|line| line.split("on port ").nth(1).map(str::to_owned)).next();
-        let port = port.and_then(|rest| rest.trim_end_matches('.').parse::<u16>().ok()).expect("the driver says its port");
+        let port =
+            port.and_then(|rest| rest.trim_end_matches('.').parse::<u16>().ok()).expect("the driver says its port");
         Some(Driver { child, address: format!("127.0.0.1:{port}") })
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Value> {
         let body = (method == "POST").then(|| body.to_string());
-        let answer = http::request_within(Duration::from_secs(60), &self.address, method, path, body.as_deref()).unwrap();
+        let answer =
+            http::request_within(Duration::from_secs(60), &self.address, method, path, body.as_deref()).unwrap();
         let value: Value = serde_json::from_slice(&answer.body).unwrap();
         if answer.status == 200 { Ok(value["value"].clone()) } else { Err(value["value"].clone()) }
     }
@@ -83,7 +86,8 @@ impl Driver {
         });
         if look.width < 720 {
             // A desktop window has a least width.
-            options["mobileEmulation"] = json!({"deviceMetrics": {"width": look.width, "height": height, "pixelRatio": 1.0, "touch": true}});
+            options["mobileEmulation"] =
+                json!({"deviceMetrics": {"width": look.width, "height": height, "pixelRatio": 1.0, "touch": true}});
         }
         if !look.script {
             options["prefs"]["profile.managed_default_content_settings.javascript"] = json!(2);
@@ -93,7 +97,10 @@ impl Driver {
         let made = self.call("POST", "/session", &wanted).unwrap();
         let window = Window { driver: self, session: made["sessionId"].as_str().unwrap().to_owned(), look };
         let scheme = if look.dark { "dark" } else { "light" };
-        window.devtools("Emulation.setEmulatedMedia", &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
+        window.devtools(
+            "Emulation.setEmulatedMedia",
+            &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+        );
         window
     }
 }
@@ -205,7 +212,12 @@ impl Window<'_> {
     pub fn press(&self, keys: &str) {
         let actions: Vec<Value> = keys
             .chars()
-            .flat_map(|key| [json!({"type": "keyDown", "value": key.to_string()}), json!({"type": "keyUp", "value": key.to_string()})])
+            .flat_map(|key| {
+                [
+                    json!({"type": "keyDown", "value": key.to_string()}),
+                    json!({"type": "keyUp", "value": key.to_string()}),
+                ]
+            })
             .collect();
         self.call("POST", "/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
     }
@@ -221,7 +233,8 @@ impl Window<'_> {
     /// What the browser complained of since the last time.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({"type": "browser"}));
-        let lines = log.as_array().unwrap().iter().filter(|line| matches!(line["level"].as_str(), Some("SEVERE" | "WARNING")));
+        let lines =
+            log.as_array().unwrap().iter().filter(|line| matches!(line["level"].as_str(), Some("SEVERE" | "WARNING")));
         lines.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
@@ -234,7 +247,11 @@ impl Window<'_> {
     pub fn shoot(&self, name: &str) {
         let Some(folder) = std::env::var_os("CARILLON_SHOTS").map(PathBuf::from) else { return };
         std::fs::create_dir_all(&folder).unwrap();
-        let shot = self.call("POST", "/goog/cdp/execute", &json!({"cmd": "Page.captureScreenshot", "params": {"captureBeyondViewport": false}}));
+        let shot = self.call(
+            "POST",
+            "/goog/cdp/execute",
+            &json!({"cmd": "Page.captureScreenshot", "params": {"captureBeyondViewport": false}}),
+        );
         let bytes = BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
         std::fs::write(folder.join(self.file_name(name)), bytes).unwrap();
     }
@@ -253,7 +270,9 @@ impl Window<'_> {
 
     /// How far the page is wider than the window.
     pub fn overflow(&self) -> i64 {
-        self.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth", &[]).as_i64().unwrap()
+        self.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth", &[])
+            .as_i64()
+            .unwrap()
     }
 
     /// What the accessibility checker finds, in lines.
@@ -274,9 +293,14 @@ pub fn checker() -> Option<String> {
         return Some(std::fs::read_to_string(Path::new(&path)).unwrap());
     }
     let dir = tempfile::tempdir().unwrap();
-    let installed = Command::new("npm").args(["install", "--silent", "--no-save", "--prefix"]).arg(dir.path()).arg("axe-core@4").status();
+    let installed = Command::new("npm")
+        .args(["install", "--silent", "--no-save", "--prefix"])
+        .arg(dir.path())
+        .arg("axe-core@4")
+        .status();
     let file = dir.path().join("node_modules/axe-core/axe.min.js");
-    let text = installed.ok().filter(std::process::ExitStatus::success).and_then(|_| std::fs::read_to_string(file).ok());
+    let text =
+        installed.ok().filter(std::process::ExitStatus::success).and_then(|_| std::fs::read_to_string(file).ok());
     if text.is_none() {
         eprintln!("skipped: the accessibility check; set CARILLON_AXE to axe-core's axe.min.js, or have npm");
     }

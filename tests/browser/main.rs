@@ -64,7 +64,9 @@ receivers:
 }
 
 fn alert(labels: &[(&str, &str)], annotations: &[(&str, &str)], minutes: i64) -> Value {
-    let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), Value::from(*v))).collect::<serde_json::Map<_, _>>();
+    let map = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), Value::from(*v))).collect::<serde_json::Map<_, _>>()
+    };
     json!({
         "labels": map(labels), "annotations": map(annotations), "generatorURL": "http://prometheus.example/graph?g0.expr=up",
         "startsAt": (Utc::now() - TimeDelta::minutes(minutes)).to_rfc3339(),
@@ -75,19 +77,84 @@ fn alert(labels: &[(&str, &str)], annotations: &[(&str, &str)], minutes: i64) ->
 /// A night: some of everything.
 fn night() -> Value {
     let mut alerts = vec![
-        alert(&[("alertname", "PostgresDown"), ("cluster", "pay-prod"), ("team", "payments"), ("severity", "critical"), ("instance", "db-3.pay.example.net:9187"), ("job", "postgres")], &[("summary", "Primary has not answered for 4 min; writes fail."), ("runbook", "https://runbooks.example.net/pg/primary-down")], 18),
-        alert(&[("alertname", "HostDown"), ("dc", "fra2"), ("severity", "critical"), ("instance", "hv-1407.fra2.example.net:9100"), ("job", "node")], &[("summary", "Host has not answered for 5 min."), ("dashboard", "javascript:alert(1)")], 17),
-        alert(&[("alertname", "HostDown"), ("dc", "fra2"), ("severity", "critical"), ("instance", "hv-1408.fra2.example.net:9100"), ("job", "node")], &[("summary", "Host has not answered for 5 min.")], 17),
-        alert(&[("alertname", "QueueNotDraining"), ("team", "broken"), ("severity", "warning"), ("queue", "thumbnails")], &[("summary", "38 jobs wait; none finished for 5 min.")], 30),
-        alert(&[("alertname", "StagingDeployFailed"), ("env", "staging"), ("severity", "warning")], &[("summary", "Deploy 4711 failed.")], 200),
-        alert(&[("alertname", EVIL), ("dc", EVIL), ("severity", EVIL), ("very_long", &"x".repeat(300))], &[("summary", EVIL), ("link", "data:text/html,<script>alert(1)</script>")], 3),
+        alert(
+            &[
+                ("alertname", "PostgresDown"),
+                ("cluster", "pay-prod"),
+                ("team", "payments"),
+                ("severity", "critical"),
+                ("instance", "db-3.pay.example.net:9187"),
+                ("job", "postgres"),
+            ],
+            &[
+                ("summary", "Primary has not answered for 4 min; writes fail."),
+                ("runbook", "https://runbooks.example.net/pg/primary-down"),
+            ],
+            18,
+        ),
+        alert(
+            &[
+                ("alertname", "HostDown"),
+                ("dc", "fra2"),
+                ("severity", "critical"),
+                ("instance", "hv-1407.fra2.example.net:9100"),
+                ("job", "node"),
+            ],
+            &[("summary", "Host has not answered for 5 min."), ("dashboard", "javascript:alert(1)")],
+            17,
+        ),
+        alert(
+            &[
+                ("alertname", "HostDown"),
+                ("dc", "fra2"),
+                ("severity", "critical"),
+                ("instance", "hv-1408.fra2.example.net:9100"),
+                ("job", "node"),
+            ],
+            &[("summary", "Host has not answered for 5 min.")],
+            17,
+        ),
+        alert(
+            &[("alertname", "QueueNotDraining"), ("team", "broken"), ("severity", "warning"), ("queue", "thumbnails")],
+            &[("summary", "38 jobs wait; none finished for 5 min.")],
+            30,
+        ),
+        alert(
+            &[("alertname", "StagingDeployFailed"), ("env", "staging"), ("severity", "warning")],
+            &[("summary", "Deploy 4711 failed.")],
+            200,
+        ),
+        alert(
+            &[("alertname", EVIL), ("dc", EVIL), ("severity", EVIL), ("very_long", &"x".repeat(300))],
+            &[("summary", EVIL), ("link", "data:text/html,<script>alert(1)</script>")],
+            3,
+        ),
     ];
     for n in 0..9 {
-        alerts.push(alert(&[("alertname", "InstanceUnreachable"), ("dc", "fra2"), ("severity", "warning"), ("instance", &format!("vm-{n}.fra2.example.net:9100"))], &[("summary", "No answer for 2 min.")], 16));
+        alerts.push(alert(
+            &[
+                ("alertname", "InstanceUnreachable"),
+                ("dc", "fra2"),
+                ("severity", "warning"),
+                ("instance", &format!("vm-{n}.fra2.example.net:9100")),
+            ],
+            &[("summary", "No answer for 2 min.")],
+            16,
+        ));
     }
     for n in 0..60 {
         let team = ["web", "mail", "search"][n % 3];
-        alerts.push(alert(&[("alertname", &format!("Alert{:02}", n / 2)), ("dc", "ams1"), ("team", team), ("severity", "warning"), ("instance", &format!("host-{n}.ams1.example.net:9100"))], &[("summary", &format!("Value is {n}, limit 0."))], n as i64 * 7));
+        alerts.push(alert(
+            &[
+                ("alertname", &format!("Alert{:02}", n / 2)),
+                ("dc", "ams1"),
+                ("team", team),
+                ("severity", "warning"),
+                ("instance", &format!("host-{n}.ams1.example.net:9100")),
+            ],
+            &[("summary", &format!("Value is {n}, limit 0."))],
+            n as i64 * 7,
+        ));
     }
     Value::from(alerts)
 }
@@ -100,7 +167,11 @@ fn people_see_silence_and_understand_on_a_phone_and_on_a_desk() {
         let dir = dir_with(&config(&hook));
         let server = Server::start(dir.path(), &[]);
         server.post_alerts(&night());
-        hook.wait("the night is told", |told| told.iter().any(|t| t.path.starts_with("/hook") && t.alerts("alertname").contains(&"PostgresDown".to_owned())).then_some(()));
+        hook.wait("the night is told", |told| {
+            told.iter()
+                .any(|t| t.path.starts_with("/hook") && t.alerts("alertname").contains(&"PostgresDown".to_owned()))
+                .then_some(())
+        });
         let window = driver.open(look);
         window.set_zone("Europe/Berlin");
         let desk = Desk { window: &window, base: format!("http://{}", server.address) };
@@ -113,12 +184,16 @@ fn people_see_silence_and_understand_on_a_phone_and_on_a_desk() {
         desk.asks_why();
         desk.looks_at_routes();
         desk.looks_at_cluster_and_status();
-        desk.sees_news_without_losing_the_place(&server, &alert(&[("alertname", "BrandNew"), ("dc", "x"), ("severity", "critical")], &[], 0));
+        desk.sees_news_without_losing_the_place(
+            &server,
+            &alert(&[("alertname", "BrandNew"), ("dc", "x"), ("severity", "critical")], &[], 0),
+        );
         if look.width > 1000 {
             desk.works_with_keys_alone();
         }
         assert!(window.has_no_dialog(), "nothing that was a label has run");
-        let complaints: Vec<String> = window.complaints().into_iter().filter(|line| !line.contains("status of 422")).collect();
+        let complaints: Vec<String> =
+            window.complaints().into_iter().filter(|line| !line.contains("status of 422")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
 }
@@ -161,7 +236,12 @@ fn every_page_is_accessible_and_fits() {
                 found.push(format!("{name} at {width}: {overflow} px wider than the window"));
             }
             if let Some(checker) = checker.as_ref().filter(|_| width == 360 || width == 1440) {
-                found.extend(window.violations(checker).into_iter().map(|line| format!("{name} at {width}, dark {dark}: {line}")));
+                found.extend(
+                    window
+                        .violations(checker)
+                        .into_iter()
+                        .map(|line| format!("{name} at {width}, dark {dark}: {line}")),
+                );
             }
         }
         found.extend(window.complaints().into_iter().map(|line| format!("at {width}: {line}")));
@@ -181,7 +261,9 @@ fn three_nodes_are_one_to_look_at() {
     for node in &ring.nodes {
         assert!(node.post_alerts(&all));
     }
-    hook.wait("the night is told", |told| told.iter().any(|t| t.alerts("alertname").contains(&"PostgresDown".to_owned())).then_some(()));
+    hook.wait("the night is told", |told| {
+        told.iter().any(|t| t.alerts("alertname").contains(&"PostgresDown".to_owned())).then_some(())
+    });
     for look in [DESK, PHONE] {
         let window = driver.open(look);
         let desk = Desk { window: &window, base: format!("http://{}", ring.nodes[0].web) };
@@ -197,7 +279,10 @@ fn three_nodes_are_one_to_look_at() {
     }
     ring.nodes[2].kill();
     wait_for("the others miss it", Duration::from_secs(30), || {
-        ring.nodes[0].get("/api/v2/status").filter(|s| s["cluster"]["peers"].as_array().is_some_and(|p| p.len() == 2)).map(|_| ())
+        ring.nodes[0]
+            .get("/api/v2/status")
+            .filter(|s| s["cluster"]["peers"].as_array().is_some_and(|p| p.len() == 2))
+            .map(|_| ())
     });
     pass(Duration::from_millis(300));
     for look in [DESK, PHONE] {

@@ -73,7 +73,9 @@ impl Desk<'_> {
     }
 
     fn wait_for_url(&self, part: &str) {
-        wait_for(&format!("the address has {part}"), std::time::Duration::from_secs(15), || self.window.url().contains(part).then_some(()));
+        wait_for(&format!("the address has {part}"), std::time::Duration::from_secs(15), || {
+            self.window.url().contains(part).then_some(())
+        });
     }
 
     fn is_phone(&self) -> bool {
@@ -87,7 +89,9 @@ impl Desk<'_> {
         // Worst first, in the reader's zone.
         let first = w.see(".g h2");
         assert!(["PostgresDown", "HostDown"].iter().any(|name| w.text(&first).contains(name)), "{}", w.text(&first));
-        wait_for("the page knows the reader's zone", std::time::Duration::from_secs(15), || w.source().contains("Europe/Berlin").then_some(()));
+        wait_for("the page knows the reader's zone", std::time::Duration::from_secs(15), || {
+            w.source().contains("Europe/Berlin").then_some(())
+        });
         w.shoot("alerts");
         // A row is opened in place: annotations, labels, source.
         let row = w.see_text(".a summary", "hv-1407");
@@ -144,10 +148,18 @@ impl Desk<'_> {
     pub fn follows_old_bookmarks(&self) {
         let w = self.window;
         for (old, new, seen) in [
-            ("/#/alerts?silenced=false&inhibited=false&muted=false&active=true&filter=%7Bteam%3D%22web%22%2C%20severity%3D~%22w.*%22%7D", "/alerts?filter=team", "20 firing"),
+            (
+                "/#/alerts?silenced=false&inhibited=false&muted=false&active=true&filter=%7Bteam%3D%22web%22%2C%20severity%3D~%22w.*%22%7D",
+                "/alerts?filter=team",
+                "20 firing",
+            ),
             ("/#/alerts?receiver=oncall-db", "receiver=oncall-db", "1 firing"),
             ("/#/silences", "/silences", "Silences"),
-            ("/#/silences/new?filter=%7Balertname%3D%22HostDown%22%7D&comment=maintenance", "/silences/new?filter=alertname", "New silence"),
+            (
+                "/#/silences/new?filter=%7Balertname%3D%22HostDown%22%7D&comment=maintenance",
+                "/silences/new?filter=alertname",
+                "New silence",
+            ),
             ("/#/status", "/status", "Status"),
             ("/#/settings", "/status", "Status"),
         ] {

@@ -116,7 +116,8 @@ impl Judge<'_> {
         let was_well = last_sent.is_some_and(|sent| scenario.class.is_receiver_well() && sent > scenario.calm_from);
         if let Some(due) = due.filter(|due| !is_news && was_well && message.sent > due + on_time(scenario)) {
             self.verdict.late += 1;
-            self.verdict.violation(at, format!("LATE message {id}: a repeat that was due {} ms ago", message.sent - due));
+            self.verdict
+                .violation(at, format!("LATE message {id}: a repeat that was due {} ms ago", message.sent - due));
         }
         let excuse = if (is_news || is_repeat) && stale.is_empty() { None } else { self.excuse(id, &earlier, group) };
         if !stale.is_empty() {

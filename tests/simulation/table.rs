@@ -23,7 +23,7 @@ pub struct Line {
     pub late: u64,
     pub violations: u64,
     pub virtual_ms: u64,
-    pub real_ms: u64,
+    pub processor_ms: u64,
     pub mark: u64,
     /// From when a first notification was due to its arrival.
     pub delays: Vec<u64>,
@@ -48,7 +48,7 @@ impl Line {
             late: verdict.late,
             violations: verdict.violations.len() as u64,
             virtual_ms: scenario.end,
-            real_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            processor_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             mark,
             delays: verdict.delays.clone(),
         }
@@ -71,7 +71,7 @@ impl Line {
             &mut self.late,
             &mut self.violations,
             &mut self.virtual_ms,
-            &mut self.real_ms,
+            &mut self.processor_ms,
             &mut self.mark,
         ]
     }
@@ -149,7 +149,7 @@ impl Table {
                 line.delay(100),
             ));
         }
-        let speed = sums.virtual_ms / sums.real_ms.max(1);
+        let speed = sums.virtual_ms / sums.processor_ms.max(1);
         text.push_str(&format!("{speed} virtual seconds in a second of one processor\n"));
         text
     }

@@ -32,14 +32,8 @@ pub enum Without {
 }
 
 impl Without {
-    pub const ALL: [Without; 6] = [
-        Without::Questions,
-        Without::Asking,
-        Without::Claims,
-        Without::Failures,
-        Without::Doubt,
-        Without::Correction,
-    ];
+    pub const ALL: [Without; 6] =
+        [Without::Questions, Without::Asking, Without::Claims, Without::Failures, Without::Doubt, Without::Correction];
 
     pub fn name(self) -> String {
         format!("{self:?}")

@@ -8,12 +8,12 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::{http, wait_for};
+use super::{http, pass, wait_for};
 
 /// Of one node: what it is told, and the process, while there is one.
 pub struct Node {
@@ -166,9 +166,17 @@ impl Ring {
 
 /// Waits until all of `nodes` see all.
 pub fn wait_formed(nodes: &[Node]) {
-    wait_for("the nodes see each other", Duration::from_secs(60), || {
-        nodes.iter().all(|node| node.sees(nodes.len())).then_some(())
-    });
+    let end = Instant::now() + Duration::from_secs(60);
+    while !nodes.iter().all(|node| node.sees(nodes.len())) {
+        if Instant::now() > end {
+            for node in nodes {
+                let cluster = node.get("/api/v2/status").map(|status| status["cluster"].clone());
+                eprintln!("--- {}: {cluster:?}\n{}", node.name, node.log());
+            }
+            panic!("the nodes do not see each other");
+        }
+        pass(Duration::from_millis(30));
+    }
 }
 
 /// The beginning of a node's command line: program, files, name, web address, advertised as its name.

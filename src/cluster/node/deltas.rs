@@ -37,6 +37,7 @@ impl Node {
                 peer.needs_exchange = true;
             }
         }
+        self.be_watchful(now);
         // Tasks at the streams must see the number before they look at the state.
         self.env.shared().newest = self.log.newest();
         if self.peers.live().next().is_none() {
@@ -120,6 +121,7 @@ impl Node {
 
     /// Deltas that came by gossip.
     pub(super) fn take_deltas(&mut self, deltas: Vec<Delta>, now: Instant) {
+        self.be_watchful(now);
         for delta in deltas {
             if self.acks_due.len() < ACKS_DUE_MAX {
                 self.acks_due.entry(delta.origin).or_insert(now + ACK_WAIT);
@@ -130,8 +132,9 @@ impl Node {
     }
 
     /// Deltas that came over TCP, from their origin itself.
-    pub(super) fn on_batch(&mut self, batch: Deltas, from: Option<&From>, route: &Route, _now: Instant) {
+    pub(super) fn on_batch(&mut self, batch: Deltas, from: Option<&From>, route: &Route, now: Instant) {
         let (Some(from), Route::Stream(reply)) = (from, route) else { return };
+        self.be_watchful(now);
         if batch.origin != from.instance {
             self.env.metrics.malformed_total.inc();
             return;

@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     super::{
         ClusterError,
-        core::{Core, Out},
+        core::{Core, Out, Verdict},
         greet::{Event, GreetError, Greeting},
         identity::Identity,
         peers::{ALSO_TCP, Standing},
@@ -26,6 +26,8 @@ use super::{
 const DEATH_TOLD: Duration = Duration::from_secs(15 * 60);
 /// A dead member whose record has vanished is forgotten after this time.
 const VANISHED: Duration = Duration::from_secs(60);
+/// After a stream broke its other end is called so much later, and given as long to answer.
+const HANG_UP: Duration = Duration::from_millis(700);
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -52,8 +54,13 @@ impl Node {
     fn on_out(&mut self, out: Out, now: Instant) {
         match out {
             Out::Send { to, packet } => self.send_swim(&to, packet, now),
-            Out::Up(identity) => self.on_up(&identity),
+            Out::Up(identity) => {
+                self.be_watchful(now);
+                self.on_up(&identity);
+            }
             Out::Down(identity) => self.on_down(&identity, now),
+            // Of its former lives a node hears too, when it was declared down and is back: it is no peer of itself.
+            Out::Renamed { to, .. } if to.name == self.core.identity().name => {}
             Out::Renamed { from, to } => {
                 self.env.metrics.peers_update_total.inc();
                 self.links.remove(&from.address);
@@ -113,9 +120,25 @@ impl Node {
         let env = Arc::clone(&self.env);
         let patience = self.core_config.suspect_for.mul_f64(0.9);
         self.dirty = true;
+        if let Some(peer) = self.peers.get_mut(&identity.name) {
+            peer.full_until = Some(self.env.clock.monotonic() + ALSO_TCP);
+        }
         tokio::spawn(async move {
             let verdict = env.probe(&identity, patience).await;
-            env.tell(Event::Tried { identity, verdict }).await;
+            env.tell(Event::Tried { identity, verdict, is_suspect: true }).await;
+        });
+    }
+
+    /// A stream broke, as those of a process that dies do: it is called a moment later. One that starts again is not to be
+    /// mourned.
+    fn try_after_hang_up(&mut self, name: &str) {
+        let Some(peer) = self.peers.get_mut(name).filter(|peer| peer.is_live() && !peer.is_tried) else { return };
+        peer.is_tried = true;
+        let (env, identity) = (Arc::clone(&self.env), peer.identity.clone());
+        tokio::spawn(async move {
+            sleep(HANG_UP).await;
+            let verdict = env.probe(&identity, HANG_UP).await;
+            env.tell(Event::Tried { identity, verdict, is_suspect: false }).await;
         });
     }
 
@@ -134,17 +157,23 @@ impl Node {
             Event::ExchangeFailed { to, error } => self.on_exchange_failed(to, &error, now),
             Event::Message { from, message, reply } => self.on_stream_message(&from, message, reply, now),
             Event::LinkClosed { to, error } => self.on_link_closed(to, error),
-            Event::Tried { identity, verdict } => self.on_tried(&identity, verdict, now),
+            Event::HungUp(from) => {
+                if self.peers.get(&from.name).is_some_and(|peer| peer.instance == Some(from.instance)) {
+                    self.try_after_hang_up(&from.name);
+                }
+            }
+            Event::Tried { identity, verdict, is_suspect } => self.on_tried(&identity, verdict, is_suspect, now),
             Event::Found { index, result } => self.on_found(index, &result),
             Event::Handled { from, nonce, answer, route } => self.on_handled(&from, nonce, answer, &route),
         }
     }
 
-    fn on_tried(&mut self, identity: &Identity, verdict: super::super::core::Verdict, now: Instant) {
-        let alive = verdict == super::super::core::Verdict::Alive;
+    fn on_tried(&mut self, identity: &Identity, verdict: Verdict, is_suspect: bool, now: Instant) {
+        let alive = verdict == Verdict::Alive;
         if let Some(peer) = self.peers.get_mut(&identity.name) {
             peer.tcp_works = Some(alive);
-            if alive {
+            peer.is_tried &= is_suspect;
+            if alive && is_suspect {
                 peer.also_tcp_until = Some(now + ALSO_TCP);
             }
         }
@@ -177,6 +206,7 @@ impl Node {
         peer.is_process(hello.instance);
         peer.version = hello.version;
         peer.hear_phase(hello.phase);
+        peer.features = hello.features;
         peer.tcp_works = Some(true);
         peer.unreachable = false;
         if let Some((took, offset)) = measured {
@@ -268,6 +298,8 @@ impl Node {
             tracing::debug!(address = %to, error = %error, "stream to a peer ended");
             peer.tcp_works = Some(false);
             self.env.metrics.oversized_failure_total.with_label_values(&["stream"]).inc();
+            let name = Arc::clone(&peer.identity.name);
+            self.try_after_hang_up(&name);
         }
     }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::TimeDelta;
+use foca::Header;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::Instant,
@@ -13,14 +14,14 @@ use super::{
     super::{
         Via,
         calls::{Hearing, TCP_AFTER},
-        codec::Blob,
+        codec::{Blob, SwimCodec},
         greet::{Event, From, Route},
         identity::Identity,
         link,
         peers::{ALSO_TCP, Peer, UDP_FRESH},
         wire::{
-            Answer, BODY_HEAD_BYTES, Call, Compare, Compared, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Phase, Tell,
-            UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN, Wall,
+            Answer, BODY_HEAD_BYTES, Beat, Call, Compare, Compared, FEATURE_BEATS, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Phase, Tell,
+            UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN, Wall, short,
         },
     },
     Node,
@@ -44,16 +45,17 @@ impl Node {
     pub(super) fn on_packet(&mut self, packet: &[u8], from: SocketAddr, now: Instant) {
         self.env.metrics.packets_received_total.inc();
         self.env.metrics.packets_received_bytes_total.inc_by(packet.len() as u64);
-        let Some(message) = self.open_packet(packet) else { return };
+        let Some((sender, message)) = self.open_packet(packet) else { return };
         match Message::decode(&message) {
-            Ok(Message::Swim(swim)) => self.on_swim(&swim, now),
+            Ok(Message::Swim(swim)) => self.on_swim(&swim, true, now),
+            Ok(Message::Beat(beat)) => self.on_beat(&beat, sender, now),
             Ok(message) => self.on_message(message, None, Route::Udp(from), now),
             Err(_) => self.env.metrics.malformed_total.inc(),
         }
     }
 
-    /// The message of a packet of this cluster; of others there are many ways to be none.
-    fn open_packet(&mut self, packet: &[u8]) -> Option<Bytes> {
+    /// Sender and message of a packet of this cluster; of others there are many ways to be none.
+    fn open_packet(&mut self, packet: &[u8]) -> Option<(u64, Bytes)> {
         let stranger = |reason: &'static str| {
             self.env.stranger(reason);
             None
@@ -77,20 +79,55 @@ impl Node {
         if self.env.seal.is_on() && !self.replays.is_new(sender, number) {
             return stranger("seal");
         }
-        Some(Bytes::from(body).slice(BODY_HEAD_BYTES - 1..))
+        Some((sender, Bytes::from(body).slice(BODY_HEAD_BYTES - 1..)))
     }
 
     /// A packet of foca's, over UDP or a stream.
-    fn on_swim(&mut self, swim: &[u8], now: Instant) {
+    fn on_swim(&mut self, swim: &[u8], direct: bool, now: Instant) {
         // Of a member that was refused there is nothing to hear.
         if self.refused.is_some() {
             return;
         }
-        let Some(sender) = self.core.packet(swim, now) else { return };
+        let Some(sender) = self.core.packet(swim, direct, now) else { return };
         if let Some(peer) = self.peers.get_mut(&sender.name) {
             peer.udp_heard = Some(now);
         }
         self.pump(now);
+    }
+
+    /// A packet of foca's in few words. One that does not fit what is known of its sender is none: it will not be
+    /// answered, and what is wrong comes to light.
+    fn on_beat(&mut self, beat: &Beat, sender: u64, now: Instant) {
+        let own = self.core.identity();
+        let known = self.peers.by_instance(sender).map(|peer| &peer.identity);
+        let Some(src) = known.filter(|src| short(src) == beat.from && short(own) == beat.to) else { return };
+        let number = beat.number;
+        let header = Header {
+            src: src.clone(),
+            src_incarnation: beat.incarnation,
+            dst: own.clone(),
+            message: if beat.is_answer { foca::Message::Ack(number) } else { foca::Message::Ping(number) },
+        };
+        if let Some(packet) = SwimCodec::bare(&header) {
+            self.on_swim(&packet, true, now);
+        }
+    }
+
+    /// The same in the other direction, where it can be said so.
+    fn beat(&self, to: &Identity, packet: &[u8], now: Instant) -> Option<Beat> {
+        let peer = self.peers.get(&to.name)?;
+        let is_well = peer.identity == *to && peer.instance.is_some() && peer.full_until.is_none_or(|until| until <= now);
+        if !is_well || peer.features & FEATURE_BEATS == 0 {
+            return None;
+        }
+        let header = SwimCodec::bare_header(packet)?;
+        let (number, is_answer) = match header.message {
+            foca::Message::Ping(number) => (number, false),
+            foca::Message::Ack(number) => (number, true),
+            _ => return None,
+        };
+        let (from, to) = (short(&header.src), short(&header.dst));
+        Some(Beat { from, to, incarnation: header.src_incarnation, number, is_answer })
     }
 
     pub(super) fn on_stream_message(
@@ -106,7 +143,7 @@ impl Node {
         match message {
             Message::Swim(swim) => {
                 let heard = self.peers.get(&from.name).and_then(|peer| peer.udp_heard);
-                self.on_swim(&swim, now);
+                self.on_swim(&swim, false, now);
                 let Some(peer) = self.peers.get_mut(&from.name) else { return };
                 // It came by stream: that says nothing of UDP, and is answered by stream.
                 peer.udp_heard = heard;
@@ -304,14 +341,21 @@ impl Node {
         if !compared.same {
             peer.needs_exchange = true;
             self.dirty = true;
+            self.be_watchful(now);
         }
     }
 
     // Out.
 
     pub(super) fn send_swim(&mut self, to: &Identity, packet: Bytes, now: Instant) {
-        let message = Bytes::from(Message::Swim(packet).encode());
         let also_tcp = self.peers.get(&to.name).and_then(|peer| peer.also_tcp_until).is_some_and(|until| until > now);
+        if self.udp.is_some()
+            && !also_tcp
+            && let Some(beat) = self.beat(to, &packet, now)
+        {
+            return self.send_packet(to.address, &Message::Beat(beat).encode());
+        }
+        let message = Bytes::from(Message::Swim(packet).encode());
         if self.udp.is_some() {
             self.send_packet(to.address, &message);
         }

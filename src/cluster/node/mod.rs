@@ -48,16 +48,21 @@ const EVENTS_MAX: usize = 1024;
 const COMMANDS_STEP: usize = 512;
 const EVENTS_STEP: usize = 64;
 const HANDLERS_MAX: usize = 256;
-/// Time between looks at everything that needs no better timing.
-const HOUSE: Duration = Duration::from_millis(500);
+/// Time between looks at everything that needs no better timing: not before, if there is something else to do, and
+/// not after.
+const HOUSE: Duration = Duration::from_millis(1000);
+const HOUSE_CALM: Duration = Duration::from_millis(2500);
+/// The same while somebody is out of sight.
+const HOUSE_CALLING: Duration = Duration::from_millis(500);
 /// The same while state has to be exchanged with peers.
 const HOUSE_UNSETTLED: Duration = Duration::from_millis(100);
 /// Time between look-ups of configured names, once settled.
 const REFRESH: Duration = Duration::from_secs(15);
 /// The same before.
 const REFRESH_UNSETTLED: Duration = Duration::from_secs(1);
-/// Time between comparisons of state with a random member.
+/// Time between comparisons of state with a random member. It doubles as long as nothing happens.
 const COMPARE: Duration = Duration::from_secs(5);
+const COMPARE_CALM: Duration = Duration::from_secs(20);
 /// Own timers later than this are moved.
 const LATE: Duration = Duration::from_millis(200);
 /// This late, and the world may have changed meanwhile.
@@ -138,6 +143,7 @@ pub(super) struct Node {
     house_at: Instant,
     refresh_at: Instant,
     compare_at: Instant,
+    compare_every: Duration,
     /// To be told when this node has left.
     leaving: Option<oneshot::Sender<()>>,
 }
@@ -241,6 +247,7 @@ impl Node {
             house_at: now,
             refresh_at: now,
             compare_at: now + COMPARE,
+            compare_every: COMPARE,
             leaving: None,
             config,
         };
@@ -331,7 +338,8 @@ impl Node {
         let resend = (!self.log.is_empty()).then_some(self.resend_at);
         let ack = self.acks_due.values().min().copied();
         let times = [self.core.next_timer(), self.asked.next(), self.batch_at, resend, ack];
-        let regular = self.house_at.min(self.refresh_at).min(self.compare_at);
+        let house = self.house_at + self.house_slack();
+        let regular = house.min(self.refresh_at).min(self.compare_at);
         times.into_iter().flatten().fold(regular, Instant::min)
     }
 
@@ -349,12 +357,17 @@ impl Node {
         }
         if self.compare_at <= now {
             self.compare(now);
-            let interval = self.config.push_pull_interval.min(COMPARE);
-            self.compare_at = now + interval.mul_f64(0.8 + 0.4 * self.env.random.unit_f64());
+            self.schedule_comparison(now);
+            self.compare_every = (2 * self.compare_every).min(COMPARE_CALM);
         }
         let house = self.house_at <= now;
         if house {
-            self.house_at = now + if self.settle.is_settled() { HOUSE } else { HOUSE_UNSETTLED };
+            self.house_at = now
+                + match self.settle.is_settled() {
+                    true if self.contacts.is_empty() => HOUSE,
+                    true => HOUSE_CALLING,
+                    false => HOUSE_UNSETTLED,
+                };
             self.forget(now);
             self.knock(now);
         }
@@ -370,6 +383,25 @@ impl Node {
         self.check_first_round(now);
     }
 
+    /// By how much the look at everything may be late, to go along with something else.
+    fn house_slack(&self) -> Duration {
+        let is_calm = self.settle.is_settled() && self.contacts.is_empty();
+        if is_calm { HOUSE_CALM - HOUSE } else { Duration::ZERO }
+    }
+
+    fn schedule_comparison(&mut self, now: Instant) {
+        let interval = self.config.push_pull_interval.min(self.compare_every);
+        self.compare_at = now + interval.mul_f64(0.8 + 0.4 * self.env.random.unit_f64());
+    }
+
+    /// Something happens: states may differ.
+    fn be_watchful(&mut self, now: Instant) {
+        if self.compare_every > COMPARE {
+            self.compare_every = COMPARE;
+            self.schedule_comparison(now);
+        }
+    }
+
     /// Own timers that are late say that this node stood still, not that the others did.
     fn notice_lateness(&mut self, late: Duration, now: Instant) {
         if late < LATE {
@@ -381,6 +413,7 @@ impl Node {
         if late < GAP {
             return;
         }
+        self.be_watchful(now);
         tracing::warn!(seconds = late.as_secs_f64(), "this node stood still; it exchanges state before it goes on");
         self.env.metrics.gaps_total.inc();
         self.gaps += 1;

@@ -118,7 +118,9 @@ impl Found {
         let answers = nodes.iter().any(|(_, other)| other.name == *to);
         if member.state == "down" || member.state == "suspect" {
             let advice = if answers {
-                format!("{to} runs, for it answers the doctor: the network between {from} and {at} is cut, or {to} hangs.")
+                format!(
+                    "{to} runs, for it answers the doctor: the network between {from} and {at} is cut, or {to} hangs."
+                )
             } else {
                 format!("Start {to} again. If it is gone for good, nothing needs to be done: it is forgotten in time.")
             };
@@ -131,7 +133,9 @@ impl Found {
             ),
             (Some(false), _) => self.add(
                 format!("{from} hears nothing of {to} by UDP"),
-                format!("Allow UDP from {to} to the cluster port of {from}. Until then changes go by TCP, a second later."),
+                format!(
+                    "Allow UDP from {to} to the cluster port of {from}. Until then changes go by TCP, a second later."
+                ),
             ),
             (_, Some(false)) => self.add(
                 format!("{from} cannot connect to {to} by TCP"),
@@ -199,7 +203,11 @@ impl Found {
         let mut versions: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for (url, node) in nodes {
             let own = format!("{} {}", node.version, node.revision);
-            versions.entry(own.trim().to_owned()).or_default().insert(if node.name.is_empty() { url } else { &node.name });
+            versions.entry(own.trim().to_owned()).or_default().insert(if node.name.is_empty() {
+                url
+            } else {
+                &node.name
+            });
         }
         if versions.len() > 1 {
             let versions: Vec<String> =
@@ -256,18 +264,22 @@ mod tests {
     /// Three nodes that are well, the first ones of them asked.
     fn cluster() -> Vec<Seen> {
         let names = ["a", "b", "c"];
-        names.iter().map(|own| {
-            let members = names.iter().zip(0..).map(|(name, position)| member(name, name == own, position)).collect();
-            let node = Node {
-                name: (*own).to_owned(),
-                status: "ready".to_owned(),
-                version: "1".to_owned(),
-                config_hash: Some("17".to_owned()),
-                members,
-                ..Node::default()
-            };
-            Seen { url: format!("http://{own}"), answer: Ok(node) }
-        }).collect()
+        names
+            .iter()
+            .map(|own| {
+                let members =
+                    names.iter().zip(0..).map(|(name, position)| member(name, name == own, position)).collect();
+                let node = Node {
+                    name: (*own).to_owned(),
+                    status: "ready".to_owned(),
+                    version: "1".to_owned(),
+                    config_hash: Some("17".to_owned()),
+                    members,
+                    ..Node::default()
+                };
+                Seen { url: format!("http://{own}"), answer: Ok(node) }
+            })
+            .collect()
     }
 
     fn told(change: impl FnOnce(&mut Vec<Seen>)) -> Vec<String> {
@@ -287,7 +299,10 @@ mod tests {
 
     #[test]
     fn each_fault_is_named() {
-        assert_eq!(told(|seen| seen[1].answer = Err("refused\nmore".to_owned())), ["http://b does not answer: refused"]);
+        assert_eq!(
+            told(|seen| seen[1].answer = Err("refused\nmore".to_owned())),
+            ["http://b does not answer: refused"]
+        );
         assert_eq!(told(|seen| node(seen, 0).members[1].udp = Some(false)), ["a hears nothing of b by UDP"]);
         assert_eq!(told(|seen| node(seen, 0).members[1].tcp = Some(false)), ["a cannot connect to b by TCP"]);
         assert_eq!(
@@ -301,7 +316,10 @@ mod tests {
             told(|seen| node(seen, 2).config_hash = Some("18".to_owned())),
             ["the nodes have different configurations (a, b / c)"]
         );
-        assert_eq!(told(|seen| node(seen, 2).version = "2".to_owned()), ["the nodes run different versions (1: a, b; 2: c)"]);
+        assert_eq!(
+            told(|seen| node(seen, 2).version = "2".to_owned()),
+            ["the nodes run different versions (1: a, b; 2: c)"]
+        );
         assert_eq!(
             told(|seen| node(seen, 0).members[2].unacknowledged_deltas = Some(5000)),
             ["c lags behind a by 5000 changes"]
@@ -310,7 +328,10 @@ mod tests {
             told(|seen| node(seen, 0).store_degraded = true),
             ["a cannot write to its disk: what it holds would not survive a restart"]
         );
-        assert_eq!(told(|seen| node(seen, 0).status = "settling".to_owned()), ["a is settling: it does not notify yet"]);
+        assert_eq!(
+            told(|seen| node(seen, 0).status = "settling".to_owned()),
+            ["a is settling: it does not notify yet"]
+        );
         assert_eq!(
             told(|seen| {
                 let again = node(seen, 0).clone();

@@ -109,8 +109,13 @@ fn node(status: &super::model::Status, metrics: BTreeMap<String, String>) -> Nod
         status: cluster.status,
         version: status.version.version.clone(),
         revision: status.version.revision.clone(),
-        config_hash: metrics.get("alertmanager_config_hash").cloned(),
+        config_hash: metrics.get("alertmanager_config_hash").map(String::as_str).map(whole),
         store_degraded: metrics.get("alertmanager_store_degraded").is_some_and(|value| value == "1"),
         members,
     }
+}
+
+/// A number without the exponent that Go writes.
+fn whole(number: &str) -> String {
+    number.parse::<f64>().map_or_else(|_| number.to_owned(), |number| format!("{number:.0}"))
 }

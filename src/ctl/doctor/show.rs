@@ -104,7 +104,17 @@ fn cell(member: &Member) -> String {
 /// Everything that one node says of another.
 fn pairs(nodes: &[&Node]) -> String {
     let mut table = Table::default();
-    table.row(["From", "To", "Address", "State", "Clock offset", "Round trip", "Last exchange", "Unacknowledged", "Version"]);
+    table.row([
+        "From",
+        "To",
+        "Address",
+        "State",
+        "Clock offset",
+        "Round trip",
+        "Last exchange",
+        "Unacknowledged",
+        "Version",
+    ]);
     for node in nodes {
         for member in node.members.iter().filter(|member| !member.is_self) {
             table.row([

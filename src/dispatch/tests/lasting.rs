@@ -97,8 +97,7 @@ async fn an_open_group_moves_to_the_ticks_at_which_another_node_told_it() {
     w.fire(&["b"]);
     w.at(140.0).await;
     // Not at 31: the receiver has heard of the group at 24.
-    let expected =
-        ["1.0 first notification: a", "34.0 new alerts added: a b", "134.0 repeat interval elapsed: a b"];
+    let expected = ["1.0 first notification: a", "34.0 new alerts added: a b", "134.0 repeat interval elapsed: a b"];
     assert_eq!(w.hook(0).taken(), expected);
 }
 

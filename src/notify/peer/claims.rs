@@ -473,8 +473,10 @@ impl Claims {
     /// For people: whose claim stands longest, and what it claims.
     #[must_use]
     pub fn holder(&self, key: KeyId, tells: u64, now: Instant) -> Option<(Name, Phase)> {
-        let standing = |heard: &Heard| heard.stands_until(tells, now).map(|until| (until, heard.holder.clone(), heard.phase));
-        let (_, holder, phase) = self.keys.get(&key)?.others.iter().filter_map(standing).max_by_key(|(until, ..)| *until)?;
+        let standing =
+            |heard: &Heard| heard.stands_until(tells, now).map(|until| (until, heard.holder.clone(), heard.phase));
+        let (_, holder, phase) =
+            self.keys.get(&key)?.others.iter().filter_map(standing).max_by_key(|(until, ..)| *until)?;
         Some((holder, phase))
     }
 

@@ -273,6 +273,7 @@ async fn two_nodes_that_see_each_other_through_a_third_only_tell_once() {
     // Within the second in which the first one waits for the other's answer, and just after it.
     for millis in [0, 300, 970, 1030, 1100] {
         let world = World::new([0; 3]).await;
+        world.set(Mood::TakeAfter(5.0));
         world.net.cut(ip(0), ip(1));
         world.pass(10.0).await;
         let now = world.clock.now();
@@ -282,6 +283,6 @@ async fn two_nodes_that_see_each_other_through_a_third_only_tell_once() {
         world.pass(f64::from(millis) / 1000.0).await;
         world.post(&[0], "a", starts_at, ends_at);
         world.pass(25.0).await;
-        assert_eq!(world.words(), ["a/"], "{millis} ms later: {:?}", world.heard());
+        assert_eq!(world.words(), ["a/"], "posted to the other {millis} ms later: {:?}", world.heard());
     }
 }

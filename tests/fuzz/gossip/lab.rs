@@ -241,7 +241,7 @@ impl Lab {
 
     /// Lets the nodes do what they have to.
     pub fn advance(&self, time: Duration) {
-        self.runtime.block_on(sleep(time));
+        self.runtime.block_on(async { sleep(time).await });
     }
 
     pub fn inside<T>(&self, work: impl Future<Output = T>) -> T {
