@@ -254,9 +254,16 @@ fn fill(address: &str) {
     post(
         "/api/v2/alerts",
         json!([
-            alert(json!({"alertname": "odd\"name", "t": "a\tb", "lt": "<&>", "u": "ü\nö"}),
-                  json!({"summary": "one\ntwo", "z": "q\"\\"}), "2024-05-06T07:08:09.123456+02:00"),
-            alert(json!({"alertname": "cpu", "node": "1", "日本": "語"}), json!({"summary": "hot"}), "2024-05-06T07:08:10Z"),
+            alert(
+                json!({"alertname": "odd\"name", "t": "a\tb", "lt": "<&>", "u": "ü\nö"}),
+                json!({"summary": "one\ntwo", "z": "q\"\\"}),
+                "2024-05-06T07:08:09.123456+02:00"
+            ),
+            alert(
+                json!({"alertname": "cpu", "node": "1", "日本": "語"}),
+                json!({"summary": "hot"}),
+                "2024-05-06T07:08:10Z"
+            ),
             alert(json!({"alertname": "cpu", "node": "2", "x": "1"}), none(), "2024-05-06T07:08:11Z"),
             alert(json!({"alertname": "disk", "node": "1", "x": "2", "a b": "c"}), none(), "2024-05-06T07:08:12Z"),
             alert(json!({"alertname": "source"}), none(), "2024-05-06T07:08:13Z"),
@@ -264,19 +271,27 @@ fn fill(address: &str) {
             alert(json!({"node": "nameless"}), none(), "2024-05-06T07:08:15Z"),
         ]),
     );
-    let silence = |matchers: serde_json::Value, end: &str, by: &str, comment: &str| {
-        json!({"matchers": matchers, "startsAt": "2024-05-06T07:08:09Z", "endsAt": end, "createdBy": by, "comment": comment})
-    };
-    let matcher = |name: &str, value: &str, regex: bool, equal: bool| {
-        json!({"name": name, "value": value, "isRegex": regex, "isEqual": equal})
-    };
+    let silence = |matchers: serde_json::Value, end: &str, by: &str, comment: &str| json!({"matchers": matchers, "startsAt": "2024-05-06T07:08:09Z", "endsAt": end, "createdBy": by, "comment": comment});
+    let matcher = |name: &str, value: &str, regex: bool, equal: bool| json!({"name": name, "value": value, "isRegex": regex, "isEqual": equal});
     for silence in [
-        silence(json!([matcher("alertname", "cpu", false, true), matcher("node", "2", false, true)]),
-                "2099-01-01T00:00:00.5+01:00", "me", "because"),
-        silence(json!([matcher("alertname", "tab\there \"q\"", false, true), matcher("a b", "x.*<", true, false)]),
-                "2098-01-01T00:00:00Z", "you & <me>", "one\ntwo\tthree"),
-        silence(json!([matcher("alertname", "cpu", false, true), matcher("node", "n.*", true, true)]),
-                "2097-01-01T00:00:00Z", "me", ""),
+        silence(
+            json!([matcher("alertname", "cpu", false, true), matcher("node", "2", false, true)]),
+            "2099-01-01T00:00:00.5+01:00",
+            "me",
+            "because",
+        ),
+        silence(
+            json!([matcher("alertname", "tab\there \"q\"", false, true), matcher("a b", "x.*<", true, false)]),
+            "2098-01-01T00:00:00Z",
+            "you & <me>",
+            "one\ntwo\tthree",
+        ),
+        silence(
+            json!([matcher("alertname", "cpu", false, true), matcher("node", "n.*", true, true)]),
+            "2097-01-01T00:00:00Z",
+            "me",
+            "",
+        ),
     ] {
         post("/api/v2/silences", silence);
     }

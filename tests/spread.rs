@@ -98,9 +98,8 @@ fn spread_of_log(groups: usize) -> Duration {
         (0..groups).map(|g| json!({"labels": {"alertname": "spread", "g": g.to_string()}})).collect();
     let alerts = Value::Array(alerts);
     ring.nodes.iter().for_each(|node| assert!(node.post_alerts(&alerts)));
-    let last = hook.wait("all groups are told", |told| {
-        (told.len() >= groups).then(|| told.iter().map(|told| told.arrived).max())
-    });
+    let last = hook
+        .wait("all groups are told", |told| (told.len() >= groups).then(|| told.iter().map(|told| told.arrived).max()));
     let wanted = f64::from(u32::try_from(2 * groups).expect("a few thousand"));
     wait_for("all entries are in all logs", Duration::from_secs(60), || {
         (sum(&ring.nodes, "alertmanager_nflog_gossip_messages_propagated_total") >= wanted).then_some(())
@@ -150,7 +149,9 @@ fn figures_of_silences() {
     );
     assert!(percentile(&whole, 99) < Duration::from_millis(50));
     let (after, posts) = spread_of_many(&ring, 1000);
-    println!("1,000 silences from 8 connections: posted in {posts:?}, all on all nodes {after:?} after the last answer");
+    println!(
+        "1,000 silences from 8 connections: posted in {posts:?}, all on all nodes {after:?} after the last answer"
+    );
     assert!(after < Duration::from_secs(1));
 }
 

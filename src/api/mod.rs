@@ -48,7 +48,8 @@ pub use answer::{Answer, Body};
 pub use body::{BODIES_BYTES_MAX, BODY_BYTES_MAX};
 pub(crate) use query::valid_escapes;
 pub use receiver_test::{
-    Authenticated, ReceiverTests, TEST_TIME_MAX, TestAttempt, TestOrder, TestOutcome, TestReceiver, TestRefused, TestReport,
+    Authenticated, ReceiverTests, TEST_TIME_MAX, TestAttempt, TestOrder, TestOutcome, TestReceiver, TestRefused,
+    TestReport,
 };
 pub use status::{ClusterStatus, MemberStatus, PeerStatus};
 
@@ -224,9 +225,7 @@ impl Api {
             (Place::Silences, &Method::POST) => self.post_silence(&self.budget.read(body).await?).await?,
             (Place::Silences, _) => self.silences(&query()).unwrap_or_else(|bad| bad.answer()),
             (Place::Decisions, _) => self.decisions(&query()).await.unwrap_or_else(|bad| bad.answer()),
-            (Place::ReceiverTest(name), _) => {
-                self.test_receiver(name, parts, &self.budget.read(body).await?).await?
-            }
+            (Place::ReceiverTest(name), _) => self.test_receiver(name, parts, &self.budget.read(body).await?).await?,
             (Place::Silence(id), &Method::DELETE) => self.delete_silence(&silence_id(id)?).await,
             (Place::Silence(id), _) => self.silence(&silence_id(id)?),
         })

@@ -98,12 +98,7 @@ impl Api {
         let _ = self.receiver_tests.set(tests);
     }
 
-    pub(super) async fn test_receiver(
-        &self,
-        name: &str,
-        parts: &Parts,
-        body: &ReadBody,
-    ) -> Result<Answer, Fault> {
+    pub(super) async fn test_receiver(&self, name: &str, parts: &Parts, body: &ReadBody) -> Result<Answer, Fault> {
         let is_authenticated = parts.extensions.get::<Authenticated>().is_some();
         if parts.headers.contains_key(ORIGIN) {
             return Ok(refused(StatusCode::FORBIDDEN, "receiver tests are not for browsers"));
@@ -157,7 +152,8 @@ mod tests {
                 }
                 let outcome = if order.dry_run { TestOutcome::Rehearsed } else { TestOutcome::Sent };
                 let message = String::new();
-                let attempt = TestAttempt { integration: "webhook", index: 0, attempt: 1, outcome, message, seconds: 0.5 };
+                let attempt =
+                    TestAttempt { integration: "webhook", index: 0, attempt: 1, outcome, message, seconds: 0.5 };
                 Ok(TestReport { receiver, attempts: vec![attempt] })
             })
         });

@@ -239,8 +239,12 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     };
     api.offer_receiver_tests(ReceiverTests { open: options.web.enable_receiver_test, run: tester.into_handle() });
     let (stop, stopped) = watch::channel(false);
-    let ui =
-        Ui::new(UiParts { api: Arc::clone(&api), random: random.clone(), external_url: external_url.text.clone(), flags: options.flags.clone() });
+    let ui = Ui::new(UiParts {
+        api: Arc::clone(&api),
+        random: random.clone(),
+        external_url: external_url.text.clone(),
+        flags: options.flags.clone(),
+    });
     let server = tokio::spawn(web.serve(api, ui, reload_requests, stopped, WEB_GRACE));
     supervisor.ready("Serving");
 

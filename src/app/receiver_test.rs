@@ -53,7 +53,8 @@ impl Tester {
         let templates = Arc::new(templates.with_clock(self.clock.clone()));
         let notification = self.notification(&name, order);
         tracing::info!(component = "api", receiver = name, dry_run = order.dry_run, "a receiver is tested");
-        let tests = receiver.integrations.iter().map(|config| self.integration(config, &templates, &notification, order));
+        let tests =
+            receiver.integrations.iter().map(|config| self.integration(config, &templates, &notification, order));
         let attempts = join_all(tests).await.concat();
         Ok(TestReport { receiver: name, attempts })
     }
@@ -76,7 +77,11 @@ impl Tester {
             seconds: (self.clock.monotonic() - started).as_secs_f64(),
         };
         if order.resolved && !config.send_resolved {
-            return vec![told(1, TestOutcome::Skipped, "send_resolved is false: it is never told of an end".to_owned())];
+            return vec![told(
+                1,
+                TestOutcome::Skipped,
+                "send_resolved is false: it is never told of an end".to_owned(),
+            )];
         }
         let rehearsal = order.dry_run.then(Rehearsal::default);
         let notifier = match self.build(config, templates, rehearsal.clone()) {
@@ -208,7 +213,10 @@ mod tests {
         assert_eq!(report.attempts.len(), 1);
         assert_eq!(report.attempts[0].outcome, TestOutcome::Sent);
         let body = server.last().body;
-        assert!(body.contains(ALERTNAME) && body.contains("nothing is wrong") && body.contains(r#""team":"a""#), "{body}");
+        assert!(
+            body.contains(ALERTNAME) && body.contains("nothing is wrong") && body.contains(r#""team":"a""#),
+            "{body}"
+        );
     }
 
     #[tokio::test]

@@ -54,13 +54,7 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    pub fn new(
-        options: &Options,
-        clock: &Clock,
-        random: &Random,
-        metrics: &Arc<Metrics>,
-        events: &Events,
-    ) -> Self {
+    pub fn new(options: &Options, clock: &Clock, random: &Random, metrics: &Arc<Metrics>, events: &Events) -> Self {
         Tools {
             path: options.config_file.clone(),
             retention: options.retention,

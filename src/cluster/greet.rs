@@ -28,8 +28,8 @@ use super::{
     seal::Seal,
     tls::ClusterTls,
     wire::{
-        ClusterId, FEATURE_BEATS, FLAG_SEALED, Hello, MAGIC, Message, Phase, Purpose, Refused, VERSION_MAX, VERSION_MIN, Wall,
-        WireMember,
+        ClusterId, FEATURE_BEATS, FLAG_SEALED, Hello, MAGIC, Message, Phase, Purpose, Refused, VERSION_MAX,
+        VERSION_MIN, Wall, WireMember,
     },
 };
 use crate::{clock::Clock, random::Random};
@@ -225,7 +225,8 @@ impl FrameReader {
         while matches!(read, Ok(Message::Unknown(_))) {
             read = self.read_message().await;
         }
-        let is_end = |error: &GreetError| matches!(error, GreetError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof);
+        let is_end =
+            |error: &GreetError| matches!(error, GreetError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof);
         if read.as_ref().is_err_and(|error| !is_end(error)) {
             self.env.metrics.tls.read_errors_total.inc();
         }

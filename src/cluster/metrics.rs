@@ -79,7 +79,10 @@ impl TlsMetrics {
     fn new(m: &Maker<'_>) -> Self {
         let counter = |name: &str, help: &str| m.counter(&format!("tls_transport_{name}_total"), help);
         TlsMetrics {
-            packet_bytes_sent_total: counter("packet_bytes_sent", "Bytes of messages sent over lasting TLS connections."),
+            packet_bytes_sent_total: counter(
+                "packet_bytes_sent",
+                "Bytes of messages sent over lasting TLS connections.",
+            ),
             packet_bytes_received_total: counter(
                 "packet_bytes_received",
                 "Bytes of messages received over lasting TLS connections.",

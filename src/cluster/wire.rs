@@ -415,7 +415,10 @@ mod tests {
 
     #[test]
     fn what_a_stream_is_for_and_how_a_member_is_may_be_unknown() {
-        assert_eq!([0, 1, 2, 3].map(Purpose::from), [Purpose::Talk, Purpose::Exchange, Purpose::Probe, Purpose::Unknown]);
+        assert_eq!(
+            [0, 1, 2, 3].map(Purpose::from),
+            [Purpose::Talk, Purpose::Exchange, Purpose::Probe, Purpose::Unknown]
+        );
         assert_eq!([0, 1, 2, 3, 4].map(|n| u32::from(WireState::from(n))), [0, 1, 2, 3, 0]);
     }
 

@@ -31,8 +31,8 @@ use std::{
 use md5::{Digest as _, Md5};
 
 pub use model::*;
-pub use yaml::decode::UnknownKey;
 use schema::{http::Http, top::File};
+pub use yaml::decode::UnknownKey;
 use yaml::{
     SyntaxError, Tree,
     decode::{Context, Decode as _, Decoder, Dump as _, Stop, Structure as _},

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, io::Write};
 use serde_json::json;
 
 use super::{
+    Context,
     args::{AlertAddArgs, AlertQueryArgs, Output},
     error::CtlError,
     model::{Alert, Item},
     output,
     server::AlertFilter,
     table::Table,
-    words, Context,
+    words,
 };
 
 /// # Errors

@@ -68,8 +68,7 @@ fn check(file: &Path, args: &CheckConfigArgs, mode: ParseMode) -> Checked {
         }
     };
     let cluster = Cluster { nodes: args.nodes, peer_timeout: args.peer_timeout };
-    let warnings: Vec<Note> =
-        grammar(&loaded).chain(lint::lint(&loaded.config, &places, cluster)).collect();
+    let warnings: Vec<Note> = grammar(&loaded).chain(lint::lint(&loaded.config, &places, cluster)).collect();
     let notes: Vec<String> = warnings.iter().map(|note| format!("Warning: {}", note.text(&name))).collect();
     if args.strict && !warnings.is_empty() {
         return refused(CtlError::Warnings(warnings.len()).to_string(), notes);

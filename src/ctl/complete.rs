@@ -90,7 +90,10 @@ pub fn man_page(tree: &clap::Command) -> String {
 }
 
 fn flags(text: &mut String, command: &clap::Command, globals: bool) {
-    for arg in command.get_arguments().filter(|arg| !arg.is_hide_set() && arg.is_global_set() == globals && arg.get_id() != "help") {
+    for arg in command
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set() && arg.is_global_set() == globals && arg.get_id() != "help")
+    {
         let Some(long) = arg.get_long() else { continue };
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let _ = write!(text, ".TP\n\\fB--{}\\fR\n{}\n", troff(long), troff(&help));
@@ -99,7 +102,12 @@ fn flags(text: &mut String, command: &clap::Command, globals: bool) {
 
 fn troff(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('-', "\\-");
-    escaped.lines().map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}\n") } else { format!("{line}\n") }).collect::<String>().trim_end().to_owned()
+    escaped
+        .lines()
+        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}\n") } else { format!("{line}\n") })
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// All commands that do something, with the words that name them.
@@ -131,7 +139,9 @@ mod tests {
     fn commands_are_proposed_where_commands_can_stand() {
         assert!(after(&[""]).contains(&"check-config".to_owned()));
         let silence = after(&["silence", ""]);
-        assert!(["add", "expire", "import", "query", "update"].iter().all(|name| silence.contains(&(*name).to_owned())));
+        assert!(
+            ["add", "expire", "import", "query", "update"].iter().all(|name| silence.contains(&(*name).to_owned()))
+        );
         assert!(after(&["silence", "add", "x=1", ""]).is_empty());
         assert_eq!(after(&["completion", ""]), ["bash", "zsh"]);
     }

@@ -90,7 +90,8 @@ async fn of_server(server: &Server, context: &Context) -> Result<Arc<Route>, Ctl
 
 /// Muted ones too: a mute ends.
 async fn active(server: &Server) -> Result<Vec<LabelMap>, CtlError> {
-    let filter = AlertFilter { active: true, inhibited: true, silenced: true, unprocessed: true, ..AlertFilter::default() };
+    let filter =
+        AlertFilter { active: true, inhibited: true, silenced: true, unprocessed: true, ..AlertFilter::default() };
     Ok(server.alerts(&filter).await?.into_iter().map(|alert| alert.value.labels).collect())
 }
 
@@ -198,7 +199,12 @@ fn names(ways: &[Way]) -> String {
 fn details(ways: &[Way]) -> String {
     let way = |way: &Way| {
         let mutes = if way.mutes == ";" { String::new() } else { format!(" muted {}", way.mutes) };
-        format!("{} (by {}; {}{mutes})", way.receiver, if way.group_by.is_empty() { "-" } else { &way.group_by }, way.times)
+        format!(
+            "{} (by {}; {}{mutes})",
+            way.receiver,
+            if way.group_by.is_empty() { "-" } else { &way.group_by },
+            way.times
+        )
     };
     ways.iter().map(way).collect::<Vec<_>>().join(", ")
 }
@@ -243,7 +249,10 @@ mod tests {
         let new = route("route: {receiver: r, group_by: [b]}");
         let changed = compare(labels(&[("a", "1")]), &old, &new).unwrap();
         assert!(!changed.elsewhere);
-        assert_eq!((details(&changed.old), details(&changed.new)), ("r (by a; 30s/5m/4h)".into(), "r (by b; 30s/5m/4h)".into()));
+        assert_eq!(
+            (details(&changed.old), details(&changed.new)),
+            ("r (by a; 30s/5m/4h)".into(), "r (by b; 30s/5m/4h)".into())
+        );
     }
 
     #[test]

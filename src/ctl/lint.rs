@@ -122,7 +122,10 @@ impl Lint<'_> {
             let (what, advice) = if matcher.op() == MatchOp::NotRegex {
                 (format!("{matcher} matches nothing"), "remove it, or narrow the expression")
             } else {
-                (format!("{matcher} matches everything, also alerts without this label"), "use .+ if the label must be there")
+                (
+                    format!("{matcher} matches everything, also alerts without this label"),
+                    "use .+ if the label must be there",
+                )
             };
             self.add(&at, what, advice);
         }
@@ -223,7 +226,9 @@ mod tests {
         );
         assert_eq!(
             told(&route("  group_interval: 10s\n")),
-            ["f:3: route.group_interval: group_interval 10s is below 30s, the turn of the last of 3 nodes (2 x --cluster.peer-timeout 15s)"]
+            [
+                "f:3: route.group_interval: group_interval 10s is below 30s, the turn of the last of 3 nodes (2 x --cluster.peer-timeout 15s)"
+            ]
         );
     }
 

@@ -31,10 +31,16 @@ const OTHERWISE: [(&str, &str); 15] = [
     ("auto-gomemlimit.ratio", "without effect: there is no garbage collector"),
     ("dispatch.maintenance-interval", "only gives back memory: empty groups go at once"),
     ("data.maintenance-interval", "as there; silences and log are on disk at once besides, in carillon.redb"),
-    ("cluster.listen-address", "the cluster speaks its own protocol: Alertmanagers cannot join, so replace all nodes at one time"),
+    (
+        "cluster.listen-address",
+        "the cluster speaks its own protocol: Alertmanagers cannot join, so replace all nodes at one time",
+    ),
     ("cluster.peer", "as there; host names are looked up again and again, and all their addresses are peers"),
     ("cluster.peer-name", "as there; without it the name is random once, and kept in --storage.path"),
-    ("cluster.peer-timeout", "as there: the step between turns; nodes ask each other before, so that it is rarely waited for"),
+    (
+        "cluster.peer-timeout",
+        "as there: the step between turns; nodes ask each other before, so that it is rarely waited for",
+    ),
     ("cluster.settle-timeout", "a limit: a node is settled as soon as it has compared states with its peers"),
     ("cluster.gossip-interval", "as there for what is repeated; changes travel at once"),
     ("cluster.pushpull-interval", "a limit: states are compared every few seconds"),
@@ -176,11 +182,19 @@ impl Report {
     fn data(&mut self, options: &Options) {
         let dir = &options.storage_path;
         if !dir.exists() {
-            return self.add(Rank::Note, "missing", "the folder will be made; nothing is known of silences and of what was told");
+            return self.add(
+                Rank::Note,
+                "missing",
+                "the folder will be made; nothing is known of silences and of what was told",
+            );
         }
         for name in [DATABASE, JOURNAL] {
             if dir.join(name).exists() {
-                self.add(Rank::Note, name, "Carillon has run here before: its state and the snapshots are merged, the newer counts");
+                self.add(
+                    Rank::Note,
+                    name,
+                    "Carillon has run here before: its state and the snapshots are merged, the newer counts",
+                );
             }
         }
         if dir.metadata().is_ok_and(|data| data.permissions().readonly()) {
@@ -191,7 +205,11 @@ impl Report {
             match fs::read(dir.join(name)) {
                 Ok(bytes) => disk.set_file(name, bytes),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.add(Rank::Note, name, "not there: Alertmanager writes it every 15 minutes and at a clean stop");
+                    self.add(
+                        Rank::Note,
+                        name,
+                        "not there: Alertmanager writes it every 15 minutes and at a clean stop",
+                    );
                 }
                 Err(error) => self.add(Rank::Bad, name, error.to_string()),
             }
@@ -290,7 +308,11 @@ mod tests {
         fs::create_dir(path("data")).unwrap();
         fs::write(path("data/silences"), "").unwrap();
         fs::write(path("data/other"), "").unwrap();
-        let flags = [format!("--config.file={}", path("am.yml")), format!("--storage.path={}", path("data")), "--web.ui-path=x".to_owned()];
+        let flags = [
+            format!("--config.file={}", path("am.yml")),
+            format!("--storage.path={}", path("data")),
+            "--web.ui-path=x".to_owned(),
+        ];
         let (text, good) = migrate(&flags);
         assert!(good, "{text}");
         for part in [

@@ -176,7 +176,8 @@ mod tests {
     }
 
     fn tested(root: &Route, labels: &Labels, verify: Option<&str>) -> (String, bool) {
-        let args = RoutesTestArgs { tree: true, verify_receivers: verify.unwrap_or_default().to_owned(), labels: Vec::new() };
+        let args =
+            RoutesTestArgs { tree: true, verify_receivers: verify.unwrap_or_default().to_owned(), labels: Vec::new() };
         let mut out = Vec::new();
         let result = test_labels(root, labels, &args, &mut out);
         (String::from_utf8(out).unwrap(), result.is_ok())

@@ -115,7 +115,11 @@ mod tests {
     #[test]
     fn colours_are_for_terminals_whose_owner_wants_them() {
         assert_eq!(Paint::decide(true, false, "xterm").bad("x"), "\x1b[31mx\x1b[0m");
-        for none in [Paint::decide(false, false, "xterm"), Paint::decide(true, true, "xterm"), Paint::decide(true, false, "dumb")] {
+        for none in [
+            Paint::decide(false, false, "xterm"),
+            Paint::decide(true, true, "xterm"),
+            Paint::decide(true, false, "dumb"),
+        ] {
             assert_eq!(none, Paint(false));
             assert_eq!(none.bad("x"), "x");
         }

@@ -77,14 +77,7 @@ impl Nflog {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, LoadError> {
-        let log = Arc::new(Nflog {
-            entries: Mutex::default(),
-            config,
-            store,
-            outbox,
-            clock,
-            metrics,
-        });
+        let log = Arc::new(Nflog { entries: Mutex::default(), config, store, outbox, clock, metrics });
         log.load_store()?;
         log.load_snapshot()?;
         let source = Arc::downgrade(&log);
@@ -298,7 +291,7 @@ impl Nflog {
                     entries.remove(&key);
                 }
             }
-                // Queued under the lock: a tell that comes after must be written after.
+            // Queued under the lock: a tell that comes after must be written after.
             self.store.write_unwatched(Table::Log, std::mem::take(&mut changes));
         }
     }

@@ -199,7 +199,11 @@ mod tests {
                 if step % 3 == 0 {
                     let is_guess = |alert: Fingerprint, _| alert.0.is_multiple_of(11);
                     let followed = held.alerts_digest(&alerts, at(now), &is_guess);
-                    assert_eq!(followed, Held::default().alerts_digest(&alerts, at(now), &is_guess), "seed {seed}, {now}");
+                    assert_eq!(
+                        followed,
+                        Held::default().alerts_digest(&alerts, at(now), &is_guess),
+                        "seed {seed}, {now}"
+                    );
                 }
             }
         }

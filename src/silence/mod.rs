@@ -163,8 +163,7 @@ impl Silences {
     pub fn open(config: SilencesConfig, around: Surroundings) -> Result<Arc<Self>, LoadError> {
         let Surroundings { store, outbox, clock, random, metrics } = around;
         let (ledger, watcher) = (Mutex::default(), OnceLock::new());
-        let silences =
-            Arc::new(Silences { ledger, watcher, config, store, outbox, clock, random, metrics });
+        let silences = Arc::new(Silences { ledger, watcher, config, store, outbox, clock, random, metrics });
         silences.load_store()?;
         silences.load_snapshot()?;
         silences.note_sizes(&silences.ledger());

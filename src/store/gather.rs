@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io,
+    io::{self, IoSlice},
     ops::Bound,
     os::unix::fs::FileExt,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -16,8 +16,8 @@ use redb::{BackendError, StorageBackend, backends::FileBackend};
 
 /// So much is held back at most.
 const HELD_MAX: usize = 1 << 20;
-/// So much goes to the file at once.
-const JOINED_MAX: usize = 256 << 10;
+/// So many parts go to the file at once.
+const RUN_MAX: usize = 256;
 
 /// See the module.
 #[derive(Debug)]
@@ -70,21 +70,36 @@ impl Held {
     }
 
     fn write_to(&self, file: &File) -> io::Result<()> {
-        let mut joined = Vec::new();
-        let mut start = 0;
+        let mut run: Vec<IoSlice<'_>> = Vec::with_capacity(RUN_MAX);
+        let (mut start, mut end) = (0, 0);
         for (offset, (at, length)) in &self.parts {
-            let follows = *offset == start + joined.len() as u64;
-            if !joined.is_empty() && (!follows || joined.len() >= JOINED_MAX) {
-                file.write_all_at(&joined, start)?;
-                joined.clear();
-            }
-            if joined.is_empty() {
+            if *offset != end || run.len() == RUN_MAX {
+                write_run(file, &run, start)?;
+                run.clear();
                 start = *offset;
             }
-            joined.extend_from_slice(self.bytes.get(*at..at + length).unwrap_or_default());
+            end = offset + *length as u64;
+            run.push(IoSlice::new(self.bytes.get(*at..at + length).unwrap_or_default()));
         }
-        file.write_all_at(&joined, start)
+        write_run(file, &run, start)
     }
+}
+
+/// Writes parts that follow one another.
+fn write_run(file: &File, run: &[IoSlice<'_>], start: u64) -> io::Result<()> {
+    if run.is_empty() {
+        return Ok(());
+    }
+    let mut written = rustix::io::pwritev(file, run, start)?;
+    let mut offset = start;
+    // Nearly always there is nothing left.
+    for part in run {
+        let done = written.min(part.len());
+        file.write_all_at(part.get(done..).unwrap_or_default(), offset + done as u64)?;
+        written -= done;
+        offset += part.len() as u64;
+    }
+    Ok(())
 }
 
 impl StorageBackend for Gathering {

@@ -396,7 +396,7 @@ fn fill_table(page: &mut AlertsPage, writing: &Writing<'_>) {
             .take(4)
             .map(|(_, name, value)| cut_link(name, value, &wish.with_label(ask, name, value)))
             .collect();
-        let fate = match row.by.clone() {
+        let fate = match row.by_linked.clone() {
             Some(by) => Html(format!("<span class=\"quiet\">{by}</span>")),
             None => fates.entry(seen.group).or_insert_with(|| writing.short_fate(group)).clone(),
         };

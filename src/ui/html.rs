@@ -173,7 +173,13 @@ impl HtmlSafe for Icon {}
 
 impl Display for Icon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<svg class=\"i{}{}\" aria-hidden=\"true\"><use href=\"#{}\"/></svg>", blank(self.1), self.1, self.0)
+        write!(
+            f,
+            "<svg class=\"i{}{}\" aria-hidden=\"true\"><use href=\"#i-{}\"/></svg>",
+            blank(self.1),
+            self.1,
+            self.0
+        )
     }
 }
 
@@ -188,7 +194,7 @@ impl Display for NamedIcon {
         let gap = blank(class);
         write!(
             f,
-            "<svg class=\"i{gap}{class}\" role=\"img\" aria-label=\"{}\"><use href=\"#{id}\"/></svg>",
+            "<svg class=\"i{gap}{class}\" role=\"img\" aria-label=\"{}\"><use href=\"#i-{id}\"/></svg>",
             Plain(name)
         )
     }

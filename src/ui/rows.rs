@@ -58,7 +58,9 @@ pub struct GroupView {
     pub closed: (String, String),
     pub silence: Option<String>,
     pub why: Option<String>,
-    /// Everything that a script needs to know whether something changed.
+    /// Of a group in which nobody is told: what keeps it quiet, with links.
+    pub quiet: Option<Html>,
+    /// Where its rows come from, for the script.
     pub piece: String,
 }
 
@@ -73,7 +75,9 @@ pub struct RowView {
     pub since: Moment,
     pub ago: String,
     pub text: Html,
+    /// Why it is quiet, without links, and with them.
     pub by: Option<Html>,
+    pub by_linked: Option<Html>,
     pub annotations: Vec<(Html, Html)>,
     pub labels: Vec<Html>,
     pub silence: Option<String>,
@@ -177,6 +181,11 @@ impl Writing<'_> {
             closed: (format!("{here}{join}open={id}#g-{id}"), to_open),
             silence: self.ask.may_write().then(|| self.ask.to("silences/new").with("from", &format!("g-{id}")).done()),
             why: members.seen.first().map(|seen| self.why(seen)),
+            quiet: members
+                .seen
+                .first()
+                .filter(|_| members.loud == 0)
+                .map(|seen| Html(format!("{} {}", group.quiet(seen).word(), self.quiet_by(seen, group)))),
             piece: self.wish.piece(self.ask, "ui/group").with("g", &id).done(),
             id,
         }
@@ -232,7 +241,7 @@ impl Writing<'_> {
         }
         out.push_str("</span>");
         if members.loud == 0 {
-            let by = members.seen.first().map(|seen| self.quiet_by(seen, members.group));
+            let by = members.seen.first().map(|seen| self.quiet_words(seen, members.group));
             let _ = write!(out, "<span class=\"told\">{}</span>", by.unwrap_or_default());
         } else if self.wish.view != View::Custom {
             self.push_fate(&mut out, &Fate::of(&self.api.dispatcher, &members.group.look, self.scene.now, &self.nodes));
@@ -288,6 +297,17 @@ impl Writing<'_> {
             "<span class=\"told{class}\"><span class=\"rcv\">{}</span> {words}</span>",
             Shown(&fate.receiver)
         );
+    }
+
+    /// What keeps an alert quiet, in words without links: for places that can be clicked themselves.
+    pub fn quiet_words(&self, seen: &Seen, group: &Group) -> Html {
+        let linked = self.quiet_by(seen, group).0;
+        let mut parts = linked.split("<a href=\"");
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            out.push_str(part.split_once("\">").map_or(part, |(_, words)| words));
+        }
+        Html(out.replace("</a>", ""))
     }
 
     /// What keeps an alert quiet, in words with a link; empty if nothing does.
@@ -364,7 +384,8 @@ impl Writing<'_> {
             since: self.when().short(seen.starts_at),
             ago: self.when().ago(seen.starts_at),
             text: Html::of(Prose(&cut(&summary(&alert.annotations), 400))),
-            by: (quiet != Quiet::No).then(|| Html(format!("{} {}", quiet.word(), self.quiet_by(seen, group)))),
+            by: (quiet != Quiet::No).then(|| Html(format!("{} {}", quiet.word(), self.quiet_words(seen, group)))),
+            by_linked: (quiet != Quiet::No).then(|| Html(format!("{} {}", quiet.word(), self.quiet_by(seen, group)))),
             annotations: annotations(&alert.annotations),
             labels: seen
                 .labels()

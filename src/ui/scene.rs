@@ -1,5 +1,5 @@
 //! Everything that is shown of alerts at one moment: each alert once, with what keeps it quiet, and the groups in
-//! which they are told. Made once for a page; with very many alerts kept for a second and shared by readers.
+//! which they are told. Made once for a page; with very many alerts kept for two seconds and shared by readers.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::{
 
 /// With more alerts than this a scene is kept for a moment.
 const KEPT_FROM: usize = 5_000;
-const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(1);
+const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// See the module.
 pub struct Scene {
@@ -32,6 +32,7 @@ pub struct Scene {
     pub silences: HashMap<SilenceId, Arc<Silence>>,
     /// When any alert was last posted or refreshed.
     pub last_update: Option<Time>,
+    firing: usize,
 }
 
 /// An alert, and what keeps it quiet whoever its receivers are.
@@ -143,9 +144,10 @@ impl Scene {
             now,
             alerts: Vec::with_capacity(api.alerts.len()),
             groups: Vec::new(),
-            by_fingerprint: FingerprintMap::default(),
+            by_fingerprint: FingerprintMap::with_capacity_and_hasher(api.alerts.len(), Default::default()),
             silences: HashMap::new(),
             last_update: None,
+            firing: 0,
         };
         for mut look in api.dispatcher.survey(now) {
             let entries = std::mem::take(&mut look.entries);
@@ -185,6 +187,7 @@ impl Scene {
             }
         }
         scene.find_silences(api);
+        scene.firing = scene.alerts.iter().filter(|seen| seen.quiet() == Quiet::No).count();
         scene
     }
 
@@ -212,6 +215,7 @@ impl Scene {
             by_fingerprint: self.by_fingerprint.clone(),
             silences: self.silences.clone(),
             last_update: self.last_update,
+            firing: self.firing,
         }
     }
 
@@ -235,7 +239,7 @@ impl Scene {
 
     /// Alerts of which somebody is, or will be, told.
     pub fn firing(&self) -> usize {
-        self.alerts.iter().filter(|seen| seen.quiet() == Quiet::No).count()
+        self.firing
     }
 }
 
@@ -249,7 +253,7 @@ struct Kept {
 }
 
 impl Stage {
-    /// The scene as of now, or as of a second ago.
+    /// The scene as of now, or as of a moment ago.
     pub async fn scene(&self, api: &Arc<Api>) -> Arc<Scene> {
         if api.alerts.len() < KEPT_FROM {
             return Arc::new(Scene::of(api));

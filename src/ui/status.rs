@@ -257,9 +257,7 @@ fn row(receiver: &str, name: &str, deed: &Deeds, when: &When) -> Row {
     };
     let mut times = deed.took.clone();
     times.sort_unstable();
-    let slowest = times
-        .get((times.len() * 95 / 100).min(times.len().saturating_sub(1)))
-        .map(|time| took(*time));
+    let slowest = times.get((times.len() * 95 / 100).min(times.len().saturating_sub(1))).map(|time| took(*time));
     let last = deed.last.as_ref().map_or_else(String::new, |(at, error)| {
         let words = error.as_ref().map_or_else(|| "taken".to_owned(), |error| Shown(&cut(error, 120)).to_string());
         format!("{} {words}", when.short(*at))

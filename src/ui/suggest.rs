@@ -21,8 +21,8 @@ use crate::{
 
 /// Suggestions at most.
 const OFFERED: usize = 8;
-/// Without a text that narrows, so many alerts tell enough.
-const SAMPLE: usize = 5_000;
+/// Of more alerts a part tells which labels are frequent.
+const SAMPLE: usize = 20_000;
 
 #[derive(Template)]
 #[template(
@@ -72,9 +72,17 @@ impl<'t> Typed<'t> {
 
 fn offered(scene: &Scene, wish: &Wish, typed: &Typed<'_>) -> Vec<(String, String, String)> {
     let step = match typed {
-        Typed::Word(word) if word.chars().count() < 2 => scene.alerts.len().div_ceil(SAMPLE).max(1),
-        _ => 1,
+        Typed::Word(_) => scene.alerts.len().div_ceil(SAMPLE).max(1),
+        Typed::Value(..) => 1,
     };
+    let found = counted(scene, wish, typed, step);
+    let is_short = matches!(typed, Typed::Word(word) if word.chars().count() < 2);
+    // What is rare is looked for among all.
+    if step > 1 && found.len() < OFFERED && !is_short { counted(scene, wish, typed, 1) } else { found }
+}
+
+/// What fits, counted in one of `step` alerts.
+fn counted(scene: &Scene, wish: &Wish, typed: &Typed<'_>, step: usize) -> Vec<(String, String, String)> {
     let alerts = scene.alerts.iter().step_by(step).filter(|seen| wish.filter.fits(seen));
     let mut pairs: HashMap<(&str, &str), usize> = HashMap::new();
     let op = match typed {

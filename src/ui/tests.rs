@@ -666,7 +666,8 @@ async fn the_script_is_told_only_what_is_new() {
     let page = browser.page("/alerts").await;
     let live = resolved(
         "/alerts",
-        &attribute(page.split("<form id=\"list\"").nth(1).unwrap().split('>').next().unwrap(), "data-live").unwrap(),
+        &attribute(page.split("<form id=\"alert-list\"").nth(1).unwrap().split('>').next().unwrap(), "data-live")
+            .unwrap(),
     );
     let first = browser.page(&live).await;
     let version = first.split("data-version=\"").nth(1).unwrap().split('"').next().unwrap();

@@ -29,12 +29,12 @@ use tokio::{
     task::JoinSet,
 };
 
+pub(crate) use self::file::{ServerSection, ServerTls};
 use self::{
     file::Acceptor,
     serve::Server,
     service::{OpenFile, Service},
 };
-pub(crate) use self::file::{ServerSection, ServerTls};
 pub use self::{file::WebFileError, listen::ListenError, serve::CONNECTIONS_MAX};
 use crate::{api::Api, ui::Ui};
 

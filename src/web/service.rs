@@ -88,7 +88,8 @@ impl Service {
         };
         let admitted = settings.users.is_empty() || guard.passwords.admit(&settings.users, request.headers()).await;
         let login = auth::name(request.headers()).filter(|_| !settings.users.is_empty());
-        let visitor = Visitor { read_only: login.as_ref().is_some_and(|name| settings.read_only.contains(name)), login };
+        let visitor =
+            Visitor { read_only: login.as_ref().is_some_and(|name| settings.read_only.contains(name)), login };
         let mut answer = if !admitted {
             unauthorized()
         } else if visitor.read_only && !request.method().is_safe() {

@@ -1,8 +1,8 @@
 //! A real Chromium, driven by its own driver over the WebDriver protocol: as much of it as a person's tasks need.
 
 use std::{
-    fmt::Write as _,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -11,10 +11,12 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::support::{http, wait_for};
+use crate::support::wait_for;
 
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const LIMIT: Duration = Duration::from_secs(20);
+/// The accessibility checker takes its time on a busy machine.
+const CALL_LIMIT: Duration = Duration::from_secs(240);
 
 /// The driver's process.
 pub struct Driver {
@@ -61,19 +63,20 @@ impl Driver {
         };
         let mut child =
             Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.filter_map(|line| line.split("on port ").nth(1).map(str::to_owned)).next();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let said = lines.find_map(|line| line.split("successfully on port ").nth(1).map(str::to_owned));
         let port =
-            port.and_then(|rest| rest.trim_end_matches('.').parse::<u16>().ok()).expect("the driver says its port");
+            said.and_then(|rest| rest.trim_end_matches('.').parse::<u16>().ok()).expect("the driver says its port");
+        // It goes on talking.
+        std::thread::spawn(move || lines.for_each(drop));
         Some(Driver { child, address: format!("127.0.0.1:{port}") })
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Value> {
         let body = (method == "POST").then(|| body.to_string());
-        let answer =
-            http::request_within(Duration::from_secs(60), &self.address, method, path, body.as_deref()).unwrap();
-        let value: Value = serde_json::from_slice(&answer.body).unwrap();
-        if answer.status == 200 { Ok(value["value"].clone()) } else { Err(value["value"].clone()) }
+        let (status, body) = exchange(&self.address, method, path, &body.unwrap_or_default()).unwrap();
+        let value: Value = serde_json::from_slice(&body).unwrap();
+        if status == 200 { Ok(value["value"].clone()) } else { Err(value["value"].clone()) }
     }
 
     pub fn open(&self, look: Look) -> Window<'_> {
@@ -96,6 +99,7 @@ impl Driver {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}, "unhandledPromptBehavior": "ignore"}}});
         let made = self.call("POST", "/session", &wanted).unwrap();
         let window = Window { driver: self, session: made["sessionId"].as_str().unwrap().to_owned(), look };
+        window.call("POST", "/timeouts", &json!({"script": 200_000, "pageLoad": 60_000}));
         let scheme = if look.dark { "dark" } else { "light" };
         window.devtools(
             "Emulation.setEmulatedMedia",
@@ -264,8 +268,7 @@ impl Window<'_> {
         if !self.look.script {
             file.push_str("-noscript");
         }
-        let _ = write!(file, ".png");
-        file
+        file + ".png"
     }
 
     /// How far the page is wider than the window.
@@ -279,11 +282,40 @@ impl Window<'_> {
     pub fn violations(&self, checker: &str) -> Vec<String> {
         self.run(checker, &[]);
         let found = self.run_later(
-            "const done = arguments[0]; axe.run(document, {runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})\
+            "const done = arguments[0]; axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})\
              .then(r => done(r.violations.map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.target.join(' ') + ' ' + n.html.slice(0, 120)).join(' | '))))",
         );
         found.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// One request. The driver keeps connections open whatever it is asked, so the length tells where the answer ends.
+fn exchange(address: &str, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(CALL_LIMIT))?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + body).as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut length, mut line) = (0, 0, String::new());
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let lower = line.trim().to_ascii_lowercase();
+        if lower.is_empty() {
+            break;
+        }
+        if let Some(rest) = lower.strip_prefix("http/1.1 ") {
+            status = rest.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0);
+        } else if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut answer = vec![0; length];
+    reader.read_exact(&mut answer)?;
+    Ok((status, answer))
 }
 
 /// The accessibility checker: axe-core's script, from the file that `CARILLON_AXE` names, or by npm into a folder that

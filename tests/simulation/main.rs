@@ -250,9 +250,11 @@ fn nodes_that_only_wait_for_their_turn_repeat_each_other_and_say_what_is_not_tru
 #[test]
 fn a_rule_that_is_taken_away_is_missed() {
     type Figure = fn(&Line) -> u64;
-    let cases: [(Without, &str, std::ops::Range<u64>, Figure); 4] = [
+    let cases: [(Without, &str, std::ops::Range<u64>, Figure); 5] = [
         (Without::Asking, "slow", 0..1, |line| line.duplicates),
         (Without::Claims, "slow", 0..1, |line| line.duplicates),
+        // Everybody probes a receiver that refuses; with the rule about five attempts go to one message.
+        (Without::Failures, "refuse", 0..2, |line| line.attempts.saturating_sub(8 * line.needed)),
         (Without::Doubt, "lb+split", 0..2, |line| line.falses + line.unknowing),
         (Without::Correction, "skew", 0..2, |line| line.falses),
     ];

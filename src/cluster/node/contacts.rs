@@ -231,8 +231,7 @@ impl Node {
         let addresses: BTreeSet<SocketAddr> = wanted.iter().map(|(address, _)| *address).collect();
         self.contacts.retain(|address, contact| contact.running || addresses.contains(address));
         for (address, reason) in wanted {
-            let contact =
-                self.contacts.entry(address).or_insert_with(|| Contact::new(reason, now));
+            let contact = self.contacts.entry(address).or_insert_with(|| Contact::new(reason, now));
             if contact.reason != reason && !contact.running {
                 *contact = Contact::new(reason, now);
             }

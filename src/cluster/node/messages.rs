@@ -20,8 +20,8 @@ use super::{
         link,
         peers::{ALSO_TCP, Peer, UDP_FRESH},
         wire::{
-            Answer, BODY_HEAD_BYTES, Beat, Call, Compare, Compared, FEATURE_BEATS, FLAG_SEALED, MAGIC, Message, PACKET_HEAD_BYTES, Phase, Tell,
-            UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN, Wall, short,
+            Answer, BODY_HEAD_BYTES, Beat, Call, Compare, Compared, FEATURE_BEATS, FLAG_SEALED, MAGIC, Message,
+            PACKET_HEAD_BYTES, Phase, Tell, UDP_MESSAGE_BYTES_MAX, VERSION_MAX, VERSION_MIN, Wall, short,
         },
     },
     Node,
@@ -116,7 +116,8 @@ impl Node {
     /// The same in the other direction, where it can be said so.
     fn beat(&self, to: &Identity, packet: &[u8], now: Instant) -> Option<Beat> {
         let peer = self.peers.get(&to.name)?;
-        let is_well = peer.identity == *to && peer.instance.is_some() && peer.full_until.is_none_or(|until| until <= now);
+        let is_well =
+            peer.identity == *to && peer.instance.is_some() && peer.full_until.is_none_or(|until| until <= now);
         if !is_well || peer.features & FEATURE_BEATS == 0 {
             return None;
         }

@@ -178,7 +178,8 @@ impl Node {
         let (instance, core_config) = (random.next_u64(), core_config(&config));
         let core = Core::new(identity.clone(), instance, &core_config, random.next_u64(), now);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
-        let shared = Shared { identity, members: Vec::new(), newest: 0, phase: Phase(1), names: BTreeMap::new(), open: true };
+        let shared =
+            Shared { identity, members: Vec::new(), newest: 0, phase: Phase(1), names: BTreeMap::new(), open: true };
         let env = Env {
             network,
             tls: config.tls.clone(),

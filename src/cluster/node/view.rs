@@ -114,8 +114,9 @@ impl Node {
 fn differs(old: &View, new: &View) -> bool {
     let key = |view: &View| {
         let members = view.members.iter();
-        let members: Vec<_> =
-            members.map(|m| (m.name.clone(), m.address, m.generation, (m.state, m.settled), m.clock_offset.is_some())).collect();
+        let members: Vec<_> = members
+            .map(|m| (m.name.clone(), m.address, m.generation, (m.state, m.settled), m.clock_offset.is_some()))
+            .collect();
         (members, view.settled, view.gaps, view.refused.clone())
     };
     key(old) != key(new)

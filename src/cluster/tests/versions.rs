@@ -224,7 +224,13 @@ async fn works_as_one(lab: &Lab, nodes: &[TestNode], ours: u8) {
         assert!(node.downs.lock().unwrap().is_empty(), "{} saw {:?}", node.name, node.downs);
         assert!(node.cluster.members().iter().all(|member| member.lag == 0 && member.settled));
         if node.ip <= ip(ours) {
-            assert_eq!((node.metrics.malformed_total.get(), node.metrics.strangers_total.with_label_values(&["version"]).get()), (0, 0));
+            assert_eq!(
+                (
+                    node.metrics.malformed_total.get(),
+                    node.metrics.strangers_total.with_label_values(&["version"]).get()
+                ),
+                (0, 0)
+            );
         }
     }
     let asked = nodes[0].cluster.call(["b".to_owned(), "c".to_owned()], "?".into(), SECOND);

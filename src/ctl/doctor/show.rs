@@ -60,7 +60,7 @@ fn nodes(seen: &[Seen]) -> String {
             Some(own) => format!("{} (Carillon {own})", node.version),
             None => node.version.clone(),
         };
-        let hash = node.config_hash.as_deref().map_or("?", |hash| hash);
+        let hash = node.config_hash.as_deref().unwrap_or("?");
         let (position, members) = (shown(position), node.members.len().to_string());
         table.row([&*node.name, url, &node.status, &position, &members, &version, hash]);
     }

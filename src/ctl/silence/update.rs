@@ -70,7 +70,8 @@ fn set(fields: &mut Fields, key: &str, value: &str) -> Result<(), CtlError> {
 fn text(fields: &Fields) -> String {
     let known = KEYS.iter().filter_map(|key| fields.get_key_value(*key));
     let others = fields.iter().filter(|(key, _)| !KEYS.contains(&key.as_str()));
-    let parts: Vec<String> = known.chain(others).map(|(key, raw)| format!("{}:{}", json_text(key), raw.get())).collect();
+    let parts: Vec<String> =
+        known.chain(others).map(|(key, raw)| format!("{}:{}", json_text(key), raw.get())).collect();
     format!("{{{}}}", parts.join(","))
 }
 

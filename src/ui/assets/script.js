@@ -115,7 +115,7 @@ document.addEventListener('click', ev => {
 // ---- 5. groups: rows come when they are opened ----
 document.addEventListener('toggle', async ev => {
   const box = ev.target; if (!box.open || !box.dataset.piece) return;
-  const url = box.dataset.piece, more = $('.more', box); delete box.dataset.piece;
+  const url = box.dataset.piece, more = $('.more:not(.quietly)', box); delete box.dataset.piece;
   const wait = setTimeout(() => more.append(' looking'), 400);
   try { const found = await piece(url); more.replaceWith(...found.childNodes); restore(); } catch { more.append(' not answered; try the link'); box.dataset.piece = url; }
   clearTimeout(wait);
@@ -147,14 +147,14 @@ if (selbar) {
 }
 
 // ---- 7. live: cells change in place; nothing moves under the reader, news waits in a pill until asked for ----
-const feed = $('#list')?.dataset.live, pill = $('[data-news]'), lost = $('#lost');
+const feed = $('#alert-list')?.dataset.live, pill = $('[data-news]'), lost = $('#lost');
 const busy = () => document.activeElement?.matches('input:not([type=checkbox]), textarea, select') || selection().size > 0;
 if (feed) {
   const born = Date.now(); let good = born, version = '';
   const ids = (el, key) => new Set($$(`[data-${key}]`, el).map(e => e.dataset[key]));
   const news = found => {
     const here = ids(document, 'g'), there = ids(found, 'g'), table = $('table.flat') || $('tr[data-a]', found);
-    const now = table ? ids(found, 'a') : there, before = table ? ids($('#list'), 'a') : here;
+    const now = table ? ids(found, 'a') : there, before = table ? ids($('#alert-list'), 'a') : here;
     const fresh = [...now].filter(id => !before.has(id)).length; let gone = 0;
     for (const el of $$(table ? 'tr[data-a]' : '.g[data-g]')) {
       const is = now.has(table ? el.dataset.a : el.dataset.g); if (is === !el.dataset.gone) continue;

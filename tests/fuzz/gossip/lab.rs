@@ -11,12 +11,12 @@ use std::{
 };
 
 use carillon::{
+    clock::Clock,
     cluster::{
         Cluster, ClusterConfig, ClusterMetrics, Digest, Handler, Kind, Merge, Network, SecretKey, State, Urgency,
         network::{Datagrams, Listener, Stream},
         sim::SimNet,
     },
-    clock::Clock,
     random::Random,
 };
 use futures_util::future::BoxFuture;
@@ -229,7 +229,8 @@ impl Lab {
         let attacker = net.host(ip(66));
         let socket = runtime.block_on(attacker.bind(SocketAddr::new(ip(66), PORT))).expect("it is free");
         let heard = std::mem::take(&mut *heard.lock().expect("nothing panics with it"));
-        let instance = |packet: &[u8]| packet.get(12..20).and_then(|b| b.first_chunk::<8>()).map(|b| u64::from_le_bytes(*b));
+        let instance =
+            |packet: &[u8]| packet.get(12..20).and_then(|b| b.first_chunk::<8>()).map(|b| u64::from_le_bytes(*b));
         let mut instances: Vec<u64> = heard.packets.iter().filter_map(|(_, packet)| instance(packet)).collect();
         instances.sort_unstable();
         instances.dedup();

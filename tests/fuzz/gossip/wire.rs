@@ -2,7 +2,8 @@
 
 use crate::rng::Rng;
 
-const NAMES: [&str; 7] = ["a", "b", "c", "d", "", "ümlaut", "a name that is as long as a name may be, and then a bit longer than that"];
+const NAMES: [&str; 7] =
+    ["a", "b", "c", "d", "", "ümlaut", "a name that is as long as a name may be, and then a bit longer than that"];
 /// Where the nodes are, and where nobody is.
 const HOSTS: [[u8; 4]; 6] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3], [10, 0, 0, 66], [0, 0, 0, 0], [127, 0, 0, 1]];
 
@@ -71,7 +72,8 @@ impl Writer<'_> {
 
     fn instance(&mut self) {
         let known = self.instances.len();
-        let instance = if known > 0 && !self.rng.one_in(4) { self.instances[self.rng.below(known)] } else { self.rng.next() };
+        let instance =
+            if known > 0 && !self.rng.one_in(4) { self.instances[self.rng.below(known)] } else { self.rng.next() };
         self.number(instance);
     }
 

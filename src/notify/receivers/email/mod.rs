@@ -84,7 +84,8 @@ impl Email {
 impl Email {
     /// What would be handed over, as an error: so do the clients of the other integrations.
     fn script(&self, message: &message::Message) -> NotifyError {
-        let recipients: Vec<String> = message.to.iter().map(|to| format!("RCPT TO:<{}>\n", to.for_smtp(true))).collect();
+        let recipients: Vec<String> =
+            message.to.iter().map(|to| format!("RCPT TO:<{}>\n", to.for_smtp(true))).collect();
         let server = format!("{}:{}", self.config.smarthost_host, self.config.smarthost_port);
         NotifyError {
             message: format!(
