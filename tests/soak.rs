@@ -227,6 +227,9 @@ receivers: [{{name: hook, webhook_configs: [{{url: '{}'}}]}}]
     judge(&first);
 }
 
+/// Its name, where it stands in a sample, and by how much it may grow.
+type Figure = (&'static str, fn(&Sample) -> f64, f64);
+
 /// The last quarter against the second one: in the first everything still fills up.
 fn judge(samples: &[Sample]) {
     let quarter = samples.len() / 4;
@@ -239,7 +242,7 @@ fn judge(samples: &[Sample]) {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let figures: [(&str, fn(&Sample) -> f64, f64); 4] = [
+    let figures: [Figure; 4] = [
         ("memory, MiB", |s| s.rss_mib, 15.0),
         ("descriptors", |s| s.files, 10.0),
         ("tasks", |s| s.tasks, 20.0),

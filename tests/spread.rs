@@ -4,6 +4,8 @@
 //! cargo test --release --test spread -- --ignored --nocapture --test-threads=1
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "the real program runs in real time")]
+
 mod support;
 
 use std::{

@@ -3,7 +3,7 @@
 //!
 //! In comes one [`Decision`] for each look of a group after which nothing was sent and for each attempt to send
 //! ([`Decisions::record`], [`Decisions::note`]); both cost the pipeline a short lock and wait for nothing. The same
-//! decision again and again is counted, not written ([`runs`](RunKey)). A task writes what has gathered to numbered
+//! decision again and again is counted, not written ([`Run`]). A task writes what has gathered to numbered
 //! files in the storage path, bounded by size and age. Out goes a page of decisions that fit a [`Query`]: of this node,
 //! or of all ([`Reader`]).
 //!
@@ -38,7 +38,7 @@ use self::{
     files::Bounds,
     log::Log,
     query::Search,
-    runs::{RUN_MAX, Repeat, Runs, Step},
+    runs::{RUN_MAX, Repeat, Runs},
 };
 pub use self::{
     merge::{Cursor, NoCursor},
@@ -48,7 +48,7 @@ pub use self::{
     },
     query::{LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query},
     reader::{Answered, AskPeers, NodeAnswer, Page, PeerAnswer, Reader},
-    runs::{RunKey, Signature},
+    runs::{Run, Signature},
 };
 use crate::{
     clock::{Clock, Time, delta},
@@ -188,30 +188,22 @@ impl Decisions {
     }
 
     /// A decision that is worth a line each time. `make` is not called when the record is off.
-    pub fn record(&self, key: RunKey, make: impl FnOnce() -> Decision) {
-        let Some(inner) = &self.0 else { return };
-        let rest = lock(&inner.runs).end(key);
-        inner.push(make(), rest);
+    pub fn record(&self, run: &mut Run, make: impl FnOnce() -> Decision) {
+        if let Some(inner) = &self.0 {
+            run.end();
+            inner.push(make());
+        }
     }
 
-    /// A decision that may be the same as the one before for this key: then it is counted and `make` is not called.
-    /// `make` may find that there is nothing to say.
-    pub fn note(&self, key: RunKey, signature: Signature, make: impl FnOnce() -> Option<Decision>) {
-        let Some(inner) = &self.0 else { return };
-        let now = inner.clock.now();
-        let step = lock(&inner.runs).step(key, signature, now);
-        match step {
-            Step::Counted(None) => {}
-            Step::Counted(Some(repeat)) => inner.push_repeats(&[repeat]),
-            Step::New(rest) => match make() {
-                Some(decision) => {
-                    if let Some(id) = inner.push(decision, rest) {
-                        lock(&inner.runs).begin(key, signature, id, now);
-                    }
-                }
-                None => inner.push_repeats(rest.as_slice()),
-            },
-            Step::Full => inner.metrics.limit_reached_total.with_label_values(&["decision_runs"]).inc(),
+    /// A decision that may be the one of before: then it is counted and `make` is not called.
+    #[inline]
+    pub fn note(&self, run: &mut Run, signature: Signature, now: Time, make: impl FnOnce() -> Decision) {
+        let Some(inner) = self.0.as_ref().filter(|_| !run.repeats(signature, now)) else { return };
+        run.end();
+        if lock(&inner.runs).is_full() {
+            inner.metrics.limit_reached_total.with_label_values(&["decision_runs"]).inc();
+        } else if let Some(id) = inner.push(make()) {
+            lock(&inner.runs).begin(run, signature, id, now);
         }
     }
 
@@ -243,22 +235,23 @@ struct Findings {
 
 impl Inner {
     /// Returns its number; `None`: there is no room.
-    fn push(&self, decision: Decision, rest: Option<Repeat>) -> Option<u64> {
+    fn push(&self, mut decision: Decision) -> Option<u64> {
         let weight = 1 + decision.alerts.len();
+        let now = self.clock.now();
+        decision.node = Arc::clone(&self.node);
+        (decision.at, decision.last) = (now, now);
         let mut queue = lock(&self.queue);
-        queue.repeats.extend(rest);
         if queue.weight + weight > WAITING_MAX {
             drop(queue);
             self.metrics.limit_reached_total.with_label_values(&["decisions"]).inc();
             return None;
         }
-        let now = self.clock.now();
         queue.id += 1;
         queue.weight += weight;
         queue.newest = Some(now);
-        let id = queue.id;
-        queue.decisions.push(Decision { node: Arc::clone(&self.node), id, at: now, last: now, ..decision });
-        let is_much = queue.weight >= GATHERED_MAX;
+        let (id, is_much) = (queue.id, queue.weight >= GATHERED_MAX);
+        decision.id = id;
+        queue.decisions.push(decision);
         drop(queue);
         self.metrics.decisions_recorded_total.inc();
         self.after_push(is_much);
@@ -318,7 +311,7 @@ impl Inner {
         let shown_from = self.clock.now() - self.age_max;
         query.since = Some(query.since.map_or(shown_from, |since| since.max(shown_from)));
         let since = query.since.unwrap_or(shown_from);
-        let open: Vec<Repeat> = lock(&self.runs).open().collect();
+        let open: Vec<Repeat> = lock(&self.runs).all().collect();
         let mut search = Search::new(&query, below.unwrap_or(u64::MAX), ANSWER_BYTES_MAX, open.into_iter());
         let (files, oldest) = {
             let log = lock(&self.log);

@@ -1,9 +1,15 @@
-//! The same decision again and again is one record with a count: a pure table of what was decided last for each
-//! group and integration.
+//! The same decision again and again is one record with a count.
+//!
+//! Whoever decides holds a [`Run`] for each thing that it decides about; to find that a decision is the one of before
+//! costs a comparison and two stores there. The [`Runs`] are the other end: they know what every run has come to, for
+//! readers, and for writing it down from time to time.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::{BuildHasherDefault, Hasher},
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use chrono::TimeDelta;
@@ -16,18 +22,6 @@ pub const RUN_MAX: TimeDelta = TimeDelta::hours(6);
 const NOTED_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Runs at once, about 10 MB. Beyond it repeated decisions are not kept at all.
 const RUNS_MAX: usize = 100_000;
-
-/// Names a group and one of its integrations, for the life of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RunKey(u64);
-
-impl RunKey {
-    #[must_use]
-    pub fn of(route: u32, group: u64, integration: Option<usize>) -> Self {
-        let place = integration.map_or(0, |index| index as u64 + 1);
-        RunKey(Signature::new().with(u64::from(route)).with(group).with(place).0)
-    }
-}
 
 /// What has to be the same for a decision to be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +52,21 @@ impl Signature {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    signature: Signature,
+/// The decisions about one thing, as whoever decides holds them. It ends when it is dropped.
+#[derive(Debug, Default)]
+pub struct Run(Option<(Signature, Arc<Tally>)>);
+
+/// How often, and until when.
+#[derive(Debug)]
+struct Tally {
     id: u64,
-    first: Time,
-    last: Time,
-    count: u64,
-    /// As far as it is written down.
-    noted: u64,
-    noted_at: Time,
+    began: i64,
+    count: AtomicU64,
+    /// In microseconds, like `began`.
+    last: AtomicI64,
+    /// As far as it is written down, and when it was.
+    noted: AtomicU64,
+    noted_at: AtomicI64,
 }
 
 /// How often a decision was made in a row.
@@ -79,116 +78,92 @@ pub struct Repeat {
 }
 
 impl Run {
+    /// Counts a decision if it is the one of before.
+    #[inline]
+    pub(super) fn repeats(&self, signature: Signature, now: Time) -> bool {
+        let Some((before, tally)) = &self.0 else { return false };
+        let at = now.timestamp_micros();
+        if *before != signature || at - tally.began >= RUN_MAX.num_microseconds().unwrap_or(i64::MAX) {
+            return false;
+        }
+        tally.count.fetch_add(1, Ordering::Relaxed);
+        tally.last.store(at, Ordering::Relaxed);
+        true
+    }
+
+    /// Something else is decided.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Tally {
     fn repeat(&self) -> Repeat {
-        Repeat { id: self.id, count: self.count, last: self.last }
+        let last = Time::from_timestamp_micros(self.last.load(Ordering::Relaxed)).unwrap_or(Time::UNIX_EPOCH);
+        Repeat { id: self.id, count: self.count.load(Ordering::Relaxed), last }
     }
 
-    /// What is not written down yet.
-    fn rest(&self) -> Option<Repeat> {
-        (self.count > self.noted).then(|| self.repeat())
+    /// What is not written down yet; it counts as written from here on.
+    fn note(&self, now: Time) -> Option<Repeat> {
+        let repeat = self.repeat();
+        let before = self.noted.swap(repeat.count, Ordering::Relaxed);
+        self.noted_at.store(now.timestamp_micros(), Ordering::Relaxed);
+        (repeat.count > before).then_some(repeat)
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        let noted_at = self.noted_at.load(Ordering::Relaxed);
+        now.timestamp_micros() - noted_at >= NOTED_EVERY.num_microseconds().unwrap_or(i64::MAX)
     }
 }
 
-/// What is to be done with a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing: it was counted. The repeat is to be written down, if there is one.
-    Counted(Option<Repeat>),
-    /// To be recorded, and then [`Runs::begin`]. The end of the run before it, if that is to be written down.
-    New(Option<Repeat>),
-    /// The table is full.
-    Full,
-}
-
+/// All runs, by the numbers of their decisions.
 #[derive(Debug, Default)]
-pub struct Runs {
-    runs: HashMap<RunKey, Run, BuildHasherDefault<KeyHasher>>,
-}
-
-/// Keys are hashes already.
-#[derive(Debug, Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 ^= value;
-    }
-}
+pub struct Runs(BTreeMap<u64, Arc<Tally>>);
 
 impl Runs {
-    /// A decision that may be a repetition is made at `now`.
-    pub fn step(&mut self, key: RunKey, signature: Signature, now: Time) -> Step {
-        let is_full = self.runs.len() >= RUNS_MAX;
-        match self.runs.entry(key) {
-            Entry::Vacant(_) if is_full => Step::Full,
-            Entry::Vacant(_) => Step::New(None),
-            Entry::Occupied(known) if known.get().signature != signature || now - known.get().first >= RUN_MAX => {
-                Step::New(known.remove().rest())
-            }
-            Entry::Occupied(known) => {
-                let run = known.into_mut();
-                run.count += 1;
-                run.last = run.last.max(now);
-                let is_due = now - run.noted_at >= NOTED_EVERY;
-                if is_due {
-                    (run.noted, run.noted_at) = (run.count, now);
-                }
-                Step::Counted(is_due.then(|| run.repeat()))
-            }
-        }
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= RUNS_MAX
     }
 
     /// The decision was recorded as `id`.
-    pub fn begin(&mut self, key: RunKey, signature: Signature, id: u64, now: Time) {
-        let run = Run { signature, id, first: now, last: now, count: 1, noted: 1, noted_at: now };
-        self.runs.insert(key, run);
-    }
-
-    /// Something else was decided. Returns what is to be written down.
-    pub fn end(&mut self, key: RunKey) -> Option<Repeat> {
-        self.runs.remove(&key)?.rest()
-    }
-
-    /// Ends the runs that nothing was added to for long. Returns what is to be written down.
-    pub fn sweep(&mut self, now: Time) -> Vec<Repeat> {
-        let mut rest: Vec<Repeat> = Vec::new();
-        self.runs.retain(|_, run| {
-            let goes_on = now - run.last < RUN_MAX;
-            if !goes_on {
-                rest.extend(run.rest());
-            }
-            goes_on
+    pub fn begin(&mut self, run: &mut Run, signature: Signature, id: u64, now: Time) {
+        let at = now.timestamp_micros();
+        let tally = Arc::new(Tally {
+            id,
+            began: at,
+            count: AtomicU64::new(1),
+            last: AtomicI64::new(at),
+            noted: AtomicU64::new(1),
+            noted_at: AtomicI64::new(at),
         });
-        if self.runs.capacity() > 4 * self.runs.len().max(256) {
-            self.runs.shrink_to(2 * self.runs.len());
-        }
-        rest.sort_unstable_by_key(|repeat| repeat.id);
+        self.0.insert(id, Arc::clone(&tally));
+        run.0 = Some((signature, tally));
+    }
+
+    /// What is to be written down by now: of runs that have ended, and of those that go on for long. In order.
+    pub fn sweep(&mut self, now: Time) -> Vec<Repeat> {
+        let mut rest = Vec::new();
+        self.0.retain(|_, tally| {
+            // Nobody holds it any more.
+            let has_ended = Arc::strong_count(tally) == 1;
+            if has_ended || tally.is_due(now) {
+                rest.extend(tally.note(now));
+            }
+            !has_ended
+        });
         rest
     }
 
-    /// Everything that is not written down, as if it were now.
+    /// Everything that is not written down.
     pub fn note_all(&mut self, now: Time) -> Vec<Repeat> {
-        let mut rest: Vec<Repeat> = Vec::new();
-        for run in self.runs.values_mut() {
-            rest.extend(run.rest());
-            (run.noted, run.noted_at) = (run.count, now);
-        }
-        // The order of a map is by chance.
-        rest.sort_unstable_by_key(|repeat| repeat.id);
-        rest
+        self.0.values().filter_map(|tally| tally.note(now)).collect()
     }
 
-    /// The runs that go on, of more than one decision.
-    pub fn open(&self) -> impl Iterator<Item = Repeat> + '_ {
-        self.runs.values().filter(|run| run.count > 1).map(Run::repeat)
+    /// What all runs have come to, those of one decision left out.
+    pub fn all(&self) -> impl Iterator<Item = Repeat> + '_ {
+        self.0.values().map(|tally| tally.repeat()).filter(|repeat| repeat.count > 1)
     }
 }
 
@@ -200,65 +175,57 @@ mod tests {
         Time::from_timestamp(1_800_000_000 + 60 * minutes, 0).unwrap()
     }
 
-    fn key(group: u64) -> RunKey {
-        RunKey::of(0, group, Some(0))
-    }
-
     fn signature(value: u64) -> Signature {
         Signature::new().with(value)
+    }
+
+    fn begun(runs: &mut Runs, id: u64) -> Run {
+        let mut run = Run::default();
+        assert!(!run.repeats(signature(1), at(0)));
+        runs.begin(&mut run, signature(1), id, at(0));
+        run
     }
 
     #[test]
     fn the_same_again_is_counted_and_noted_once_an_hour() {
         let mut runs = Runs::default();
-        assert_eq!(runs.step(key(1), signature(1), at(0)), Step::New(None));
-        runs.begin(key(1), signature(1), 7, at(0));
-        assert_eq!(runs.step(key(1), signature(1), at(5)), Step::Counted(None));
-        let noted = Repeat { id: 7, count: 3, last: at(60) };
-        assert_eq!(runs.step(key(1), signature(1), at(60)), Step::Counted(Some(noted)));
-        assert_eq!(runs.step(key(1), signature(1), at(65)), Step::Counted(None));
-        assert_eq!(runs.open().collect::<Vec<_>>(), [Repeat { id: 7, count: 4, last: at(65) }]);
+        let run = begun(&mut runs, 7);
+        assert!(run.repeats(signature(1), at(5)));
+        assert_eq!(runs.sweep(at(30)), []);
+        assert!(run.repeats(signature(1), at(60)));
+        assert_eq!(runs.sweep(at(60)), [Repeat { id: 7, count: 3, last: at(60) }]);
+        assert_eq!(runs.sweep(at(180)), [], "nothing new");
+        assert!(run.repeats(signature(1), at(181)));
+        assert_eq!(runs.all().collect::<Vec<_>>(), [Repeat { id: 7, count: 4, last: at(181) }]);
     }
 
     #[test]
-    fn something_else_ends_the_run_with_its_count() {
+    fn a_run_that_has_ended_is_noted_and_forgotten() {
         let mut runs = Runs::default();
-        runs.begin(key(1), signature(1), 7, at(0));
-        runs.step(key(1), signature(1), at(5));
-        let rest = Repeat { id: 7, count: 2, last: at(5) };
-        assert_eq!(runs.step(key(1), signature(2), at(10)), Step::New(Some(rest)));
-        runs.begin(key(1), signature(2), 8, at(10));
-        assert_eq!(runs.end(key(1)), None, "one decision needs no count");
-        assert_eq!(runs.step(key(1), signature(2), at(15)), Step::New(None));
+        let mut run = begun(&mut runs, 7);
+        let alone = begun(&mut runs, 8);
+        assert!(run.repeats(signature(1), at(5)) && !run.repeats(signature(2), at(6)));
+        run.end();
+        drop(alone);
+        assert_eq!(runs.all().count(), 1, "readers see it until then");
+        assert_eq!(runs.sweep(at(7)), [Repeat { id: 7, count: 2, last: at(5) }]);
+        assert!(runs.0.is_empty() && !run.repeats(signature(1), at(8)));
     }
 
     #[test]
-    fn a_run_ends_after_some_hours_and_when_nothing_is_added() {
+    fn a_run_is_ended_after_some_hours() {
         let mut runs = Runs::default();
-        for group in [1, 2] {
-            runs.begin(key(group), signature(1), group, at(0));
-            runs.step(key(group), signature(1), at(1));
-        }
+        let run = begun(&mut runs, 1);
         let hours = RUN_MAX.num_minutes();
-        runs.step(key(2), signature(1), at(hours - 1));
-        assert_eq!(runs.step(key(2), signature(1), at(hours)), Step::New(None), "noted a minute ago");
-        assert_eq!(runs.sweep(at(hours + 1)), [Repeat { id: 1, count: 2, last: at(1) }]);
+        assert!(run.repeats(signature(1), at(hours - 1)) && !run.repeats(signature(1), at(hours)));
     }
 
     #[test]
-    fn a_full_table_takes_no_more() {
+    fn a_clean_stop_notes_everything() {
         let mut runs = Runs::default();
-        for group in 0..RUNS_MAX as u64 {
-            runs.begin(key(group), signature(1), group, at(0));
-        }
-        assert_eq!(runs.step(key(u64::MAX), signature(1), at(0)), Step::Full);
-        assert_eq!(runs.step(key(5), signature(1), at(0)), Step::Counted(None));
-    }
-
-    #[test]
-    fn keys_tell_routes_groups_and_integrations_apart() {
-        let keys = [(0, 1, None), (1, 0, None), (0, 1, Some(0)), (0, 1, Some(1)), (1, 1, Some(0))];
-        let keys: std::collections::HashSet<RunKey> = keys.map(|(r, g, i)| RunKey::of(r, g, i)).into();
-        assert_eq!(keys.len(), 5);
+        let (first, second) = (begun(&mut runs, 1), begun(&mut runs, 2));
+        assert!(first.repeats(signature(1), at(1)) && second.repeats(signature(1), at(2)));
+        let ids: Vec<u64> = runs.note_all(at(3)).iter().map(|repeat| repeat.id).collect();
+        assert_eq!((ids, runs.note_all(at(4)).len()), (vec![1, 2], 0));
     }
 }

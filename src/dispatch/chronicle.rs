@@ -1,7 +1,7 @@
 //! What the pipeline decided, in the words of the decision log: from a look of a group, and from the course of an
 //! attempt. Looks at everything and changes nothing.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
@@ -16,8 +16,8 @@ use super::{
 use crate::{
     clock::{Time, delta},
     decisions::{
-        ALERTS_MAX, Alert, Attempt, Claim, Decision, Group as Named, Logged, Muted, Outcome, Phase, RunKey, Signature,
-        Slot, Status, Totals, Why,
+        ALERTS_MAX, Alert, Attempt, Claim, Decision, Group as Named, Logged, Muted, Outcome, Phase, Signature, Slot,
+        Status, Totals, Why,
     },
     nflog::{AlertHash, LogEntry, LogKey, Writer},
     notify::{
@@ -44,6 +44,7 @@ pub(super) struct Story {
     unspoken: bool,
     sent: Option<(Time, Instant)>,
     wait: Option<Why>,
+    logged: Option<Logged>,
     end: Option<End>,
 }
 
@@ -95,6 +96,11 @@ impl Story {
         self.sent = Some((sent, began));
     }
 
+    /// What the log says now.
+    pub fn is_logged(&mut self, entry: &LogEntry) {
+        self.logged = Some(Logged { tells: entry.tells, at: entry.told_at });
+    }
+
     pub fn is_told(&mut self) {
         self.end = Some(End::Told);
     }
@@ -121,32 +127,36 @@ impl Engine {
     pub(super) fn chronicle_look<'r>(
         &self,
         group: &Group,
-        state: &GroupState,
-        look: (&[Fact], &Suppressed, Time),
+        state: &mut GroupState,
+        look: (&[Fact], &Suppressed, Time, Time),
         idle: impl Iterator<Item = (&'r Arc<Ready>, Option<&'r LogEntry>)>,
     ) {
-        let (facts, suppressed, tick) = look;
+        let (facts, suppressed, now, tick) = look;
         if !self.decisions.is_on() || facts.is_empty() {
             return;
         }
         let signature = signature_of(facts, suppressed, state);
+        let route = state.route.clone();
         if facts.iter().all(|fact| fact.muted) {
-            let key = RunKey::of(state.route.index.0, group.fingerprint.0, None);
-            self.decisions.note(key, signature, || {
-                let decision = decision(Outcome::Quiet, Why::Muted, group, &state.route, None);
-                Some(self.with_alerts(Decision { tick: Some(tick), ..decision }, state, &|_| false))
+            let mut run = mem::take(state.run(None));
+            self.decisions.note(&mut run, signature, now, || {
+                let decision = decision(Outcome::Quiet, Why::Muted, group, &route, None);
+                self.with_alerts(Decision { tick: Some(tick), ..decision }, state, now, &|_| false)
             });
+            *state.run(None) = run;
             return;
         }
         for (ready, entry) in idle {
-            let key = run_key(group, &state.route, ready);
-            self.decisions.note(key, signature, || {
-                let decision = decision(Outcome::NotDue, Why::NothingNew, group, &state.route, Some(ready));
-                let repeat =
-                    entry.and_then(|entry| entry.due_at.checked_add_signed(delta(state.route.route.repeat_interval)));
-                let decision = Decision { tick: Some(tick), until: repeat, ..decision };
-                Some(self.with_alerts(decision, state, &|_| false))
+            let place = place_of(&route, ready);
+            let mut run = mem::take(state.run(place));
+            self.decisions.note(&mut run, signature, now, || {
+                let mut decision = decision(Outcome::NotDue, Why::NothingNew, group, &route, Some(ready));
+                let repeat_interval = delta(route.route.repeat_interval);
+                decision.until = entry.and_then(|entry| entry.due_at.checked_add_signed(repeat_interval));
+                decision.tick = Some(tick);
+                self.with_alerts(decision, state, now, &|_| false)
             });
+            *state.run(place) = run;
         }
     }
 
@@ -157,50 +167,45 @@ impl Engine {
         route: &RouteInfo,
         ready: &Arc<Ready>,
         key: &LogKey,
-        story: Story,
+        mut story: Story,
         course: Course,
     ) {
-        let Some(end) = story.end.as_ref().filter(|_| self.decisions.is_on()) else { return };
-        let run = run_key(group, route, ready);
-        let due = story.why.map_or(Why::NothingNew, why);
-        match end {
-            End::Told | End::Stopped => self.decisions.record(run, || {
-                let (outcome, why) = match end {
-                    End::Told if story.unspoken => (Outcome::Noted, due),
-                    End::Told => (Outcome::Told, due),
-                    _ => (Outcome::Stopped, Why::ProgramEnds),
-                };
-                let told = matches!(end, End::Told);
-                let entry = if told { self.nflog.peek(key) } else { None };
-                let mut decision = self.attempted(outcome, why, group, route, ready, &story, course);
-                decision.log = entry.map(|entry| Logged { tells: entry.tells, at: entry.told_at });
-                decision
-            }),
-            End::Failed { message, kind } => {
-                let make = || {
-                    let mut decision = self.attempted(Outcome::Failed, due, group, route, ready, &story, course);
-                    decision.until = course.failing.map(|failing| self.time_of(failing.retry_at));
-                    if let Some(attempt) = &mut decision.attempt {
-                        attempt.error = Some(message.clone());
-                        attempt.kind = Some((*kind).into());
-                        attempt.handed_over = course.failing.is_some_and(|failing| failing.hand_over);
-                    }
-                    decision
-                };
-                if course.failures < FAILURES_TOLD {
-                    self.decisions.record(run, make);
-                } else {
-                    let signature =
-                        story.told.iter().fold(Signature::new().with_text(message), |s, hash| s.with(hash.0));
-                    self.decisions.note(run, signature, || Some(make()));
-                }
+        let Some(end) = story.end.take().filter(|_| self.decisions.is_on()) else { return };
+        let moment = Moment { now: self.clock.now(), instant: self.clock.monotonic() };
+        let tick = course.since.map(|since| moment.time_of(since));
+        let mut decision = match &end {
+            End::Told | End::Stopped | End::Failed { .. } => {
+                let (outcome, why) = outcome_of(&end, &story);
+                decision(outcome, why, group, route, Some(ready))
             }
-            End::Settled | End::Waits(_) => self.chronicle_nothing_sent(group, route, ready, key, &story, end, course),
+            End::Settled | End::Waits(_) => self.nothing_sent(group, route, ready, key, &story, &end, tick),
+        };
+        decision.tick = tick;
+        match &end {
+            End::Told => {
+                decision.log = story.logged;
+            }
+            End::Waits(until) => decision.until = Some(moment.time_of(*until)),
+            End::Failed { .. } => decision.until = course.failing.map(|failing| moment.time_of(failing.retry_at)),
+            End::Settled | End::Stopped => {}
         }
+        decision.attempt = story.sent.map(|(sent, began)| attempt(&end, sent, moment.since(began), course));
+        story.told.sort_unstable();
+        let is_told = |hash: AlertHash| story.told.binary_search(&hash).is_ok();
+        let mut state = group.lock();
+        let mut run = mem::take(state.run(place_of(route, ready)));
+        if let Some(signature) = repeatable(&end, &decision, &story, course) {
+            let make = || self.with_alerts(decision, &state, moment.now, &is_told);
+            self.decisions.note(&mut run, signature, moment.now, make);
+        } else {
+            self.decisions.record(&mut run, || self.with_alerts(decision, &state, moment.now, &is_told));
+        }
+        *state.run(place_of(route, ready)) = run;
     }
 
+    /// What stood in the way of an attempt, or why it was not needed.
     #[allow(clippy::too_many_arguments, reason = "the attempt and all it concerns")]
-    fn chronicle_nothing_sent(
+    fn nothing_sent(
         &self,
         group: &Group,
         route: &RouteInfo,
@@ -208,9 +213,8 @@ impl Engine {
         key: &LogKey,
         story: &Story,
         end: &End,
-        course: Course,
-    ) {
-        let tick = course.since.map(|since| self.time_of(since));
+        tick: Option<Time>,
+    ) -> Decision {
         let (outcome, why, claim) = match end {
             End::Waits(_) => {
                 let why = story.wait.unwrap_or(Why::Claimed);
@@ -222,50 +226,22 @@ impl Engine {
                 None => (Outcome::NotDue, Why::NoLongerOwed, None),
             },
         };
-        let holder = claim.as_ref().map_or("", |claim| &claim.holder);
-        let signature = Signature::new().with_text(why.as_str()).with_text(holder);
-        self.decisions.note(run_key(group, route, ready), signature, || {
-            let state = group.lock();
-            let mut decision = decision(outcome, why, group, route, Some(ready));
-            (decision.tick, decision.claim) = (tick, claim.clone());
-            if let End::Waits(until) = end {
-                decision.until = Some(self.time_of(*until));
-            }
-            if why == Why::OthersFirst {
-                decision.order = self.peer.order(key, self.nflog.peek(key).map_or(0, |entry| entry.tells));
-            }
-            Some(self.with_alerts(decision, &state, &|_| false))
-        });
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the attempt and all it concerns")]
-    fn attempted(
-        &self,
-        outcome: Outcome,
-        why: Why,
-        group: &Group,
-        route: &RouteInfo,
-        ready: &Arc<Ready>,
-        story: &Story,
-        course: Course,
-    ) -> Decision {
-        let mut told = story.told.clone();
-        told.sort_unstable();
         let mut decision = decision(outcome, why, group, route, Some(ready));
-        decision.tick = course.since.map(|since| self.time_of(since));
-        decision.attempt = story.sent.map(|(sent, began)| Attempt {
-            number: course.failures.saturating_add(1),
-            sent,
-            took: self.clock.monotonic().saturating_duration_since(began),
-            error: None,
-            kind: None,
-            handed_over: false,
-        });
-        self.with_alerts(decision, &group.lock(), &|hash| told.binary_search(&hash).is_ok())
+        decision.claim = claim;
+        if why == Why::OthersFirst {
+            decision.order = self.peer.order(key, self.nflog.peek(key).map_or(0, |entry| entry.tells));
+        }
+        decision
     }
 
-    fn with_alerts(&self, mut decision: Decision, state: &GroupState, told: &dyn Fn(AlertHash) -> bool) -> Decision {
-        let (now, route) = (self.clock.now(), &state.route);
+    fn with_alerts(
+        &self,
+        mut decision: Decision,
+        state: &GroupState,
+        now: Time,
+        told: &dyn Fn(AlertHash) -> bool,
+    ) -> Decision {
+        let route = &state.route;
         let interval = route.intervals.muting(now);
         let stage = interval.as_ref().map(|(stage, _)| *stage);
         let stages = Stages { inhibitor: &route.inhibitor, silences: &self.silences, interval: stage, now };
@@ -318,14 +294,62 @@ impl Engine {
         let own = self.decisions.node().map(Writer::named);
         (own != Some(writer)).then(|| self.peer.name_of(writer).unwrap_or_else(|| "another node".into()))
     }
+}
 
-    fn time_of(&self, at: Instant) -> Time {
-        let (now, instant) = (self.clock.now(), self.clock.monotonic());
-        if at >= instant {
-            now + delta(at.saturating_duration_since(instant))
+/// One moment by both clocks.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Time,
+    instant: Instant,
+}
+
+impl Moment {
+    fn time_of(self, at: Instant) -> Time {
+        if at >= self.instant {
+            self.now + delta(at.saturating_duration_since(self.instant))
         } else {
-            now - delta(instant.saturating_duration_since(at))
+            self.now - delta(self.since(at))
         }
+    }
+
+    fn since(self, at: Instant) -> Duration {
+        self.instant.saturating_duration_since(at)
+    }
+}
+
+fn outcome_of(end: &End, story: &Story) -> (Outcome, Why) {
+    let due = story.why.map_or(Why::NothingNew, why);
+    match end {
+        End::Told if story.unspoken => (Outcome::Noted, due),
+        End::Told => (Outcome::Told, due),
+        End::Failed { .. } => (Outcome::Failed, due),
+        _ => (Outcome::Stopped, Why::ProgramEnds),
+    }
+}
+
+fn attempt(end: &End, sent: Time, took: Duration, course: Course) -> Attempt {
+    let number = course.failures.saturating_add(1);
+    let attempt = Attempt { number, sent, took, error: None, kind: None, handed_over: false };
+    match end {
+        End::Failed { message, kind } => Attempt {
+            error: Some(message.clone()),
+            kind: Some((*kind).into()),
+            handed_over: course.failing.is_some_and(|failing| failing.hand_over),
+            ..attempt
+        },
+        _ => attempt,
+    }
+}
+
+/// What has to be the same for a decision that may be counted only; `None`: each is told.
+fn repeatable(end: &End, decision: &Decision, story: &Story, course: Course) -> Option<Signature> {
+    let holder = decision.claim.as_ref().map_or("", |claim| &claim.holder);
+    let signature = Signature::new().with_text(decision.why.as_str()).with_text(holder);
+    match end {
+        End::Told | End::Stopped => None,
+        End::Failed { message, .. } => (course.failures >= FAILURES_TOLD)
+            .then(|| story.told.iter().fold(signature.with_text(message), |s, hash| s.with(hash.0))),
+        End::Settled | End::Waits(_) => Some(signature),
     }
 }
 
@@ -341,9 +365,9 @@ fn signature_of(facts: &[Fact], suppressed: &Suppressed, state: &GroupState) -> 
     })
 }
 
-fn run_key(group: &Group, route: &RouteInfo, ready: &Arc<Ready>) -> RunKey {
-    let place = route.integrations.iter().position(|other| Arc::ptr_eq(other, ready));
-    RunKey::of(route.index.0, group.fingerprint.0, Some(place.unwrap_or(usize::MAX - 1)))
+/// Among the integrations of the receiver.
+fn place_of(route: &RouteInfo, ready: &Arc<Ready>) -> Option<usize> {
+    route.integrations.iter().position(|other| Arc::ptr_eq(other, ready))
 }
 
 fn decision(outcome: Outcome, why: Why, group: &Group, route: &RouteInfo, ready: Option<&Arc<Ready>>) -> Decision {

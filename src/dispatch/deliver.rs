@@ -18,7 +18,7 @@ use super::{
     plan::{Ready, RouteInfo},
 };
 use crate::{
-    nflog::{LogKey, Tell},
+    nflog::{LogEntry, LogKey, Tell},
     notify::{
         FailureReason, NotifyError, Progress, Receipt,
         decide::{Decision, Situation, decide},
@@ -282,7 +282,7 @@ impl Engine {
         let (sent, began) = (self.clock.now(), self.clock.monotonic());
         story.sends(&content, sent, began);
         if content.unspoken {
-            self.write_down(key, &content.tell(sent, sent, None, route));
+            story.is_logged(&self.write_down(key, &content.tell(sent, sent, None, route)));
             return Outcome::Told;
         }
         ready.counters.requests.inc();
@@ -292,7 +292,7 @@ impl Engine {
         ready.counters.latency.observe(took.as_secs_f64());
         match answer {
             Ok(Ok(receipt)) => {
-                self.note_success(route, ready, key, content, sent, receipt);
+                story.is_logged(&self.note_success(route, ready, key, content, sent, receipt));
                 if let Some(event) = event {
                     self.events.record(|| event);
                 }
@@ -340,9 +340,9 @@ impl Engine {
         content: Content,
         sent: crate::clock::Time,
         receipt: Receipt,
-    ) {
+    ) -> Arc<LogEntry> {
         let done = self.clock.now();
-        self.write_down(key, &content.tell(sent, done, receipt.memory, route));
+        let entry = self.write_down(key, &content.tell(sent, done, receipt.memory, route));
         let attempts = self.core().deliveries.get(key).and_then(|d| d.episode.as_ref().map(|e| e.attempts));
         let attempts = attempts.unwrap_or(1);
         if attempts > 1 {
@@ -364,13 +364,15 @@ impl Engine {
                 "notification delivered"
             );
         }
+        entry
     }
 
-    fn write_down(&self, key: &LogKey, tell: &Tell) {
+    fn write_down(&self, key: &LogKey, tell: &Tell) -> Arc<LogEntry> {
         // Visible at once. Nothing waits for the disk: a crash before it is written may tell twice, waiting could
         // tell twice as well.
-        let (_, durable) = self.nflog.record(key, tell);
+        let (entry, durable) = self.nflog.record(key, tell);
         drop(durable);
+        entry
     }
 
     /// The bookkeeping after an attempt.

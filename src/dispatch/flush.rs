@@ -57,7 +57,7 @@ impl Engine {
         let Some(tick) = self.in_rhythm(group, &mut state, &log, now) else { return };
         let (debts, idle) = debts(&state, &facts, log, tick);
         let idle = idle.iter().map(|debt| (&debt.ready, debt.seen.as_deref()));
-        self.chronicle_look(group, &state, (&facts, &suppressed, tick), idle);
+        self.chronicle_look(group, &mut state, (&facts, &suppressed, now, tick), idle);
         let attempts = self.take_up(group, &state, debts, now, tick);
         if facts.iter().any(|fact| fact.resolved) {
             self.let_go(group, &mut state, now);

@@ -13,6 +13,7 @@ use crate::{
     alert::{Entry, Fingerprint, Labels},
     clock::Time,
     config::model::Receiver,
+    decisions::Run,
     notify::peer::{Life, Mark},
 };
 
@@ -42,6 +43,8 @@ pub(super) struct GroupState {
     pub looks: u64,
     /// Names of the intervals that muted the route at the last look.
     pub muted_by: Vec<Arc<str>>,
+    /// What was decided last, and how often: for all integrations at once, then for each.
+    pub runs: Vec<Run>,
     /// As rendered for the last notification.
     pub route_labels: Labels,
     /// Empty and out of the map: whoever still holds it starts over.
@@ -71,6 +74,15 @@ impl Group {
 }
 
 impl GroupState {
+    /// The run of the integration at this place; `None`: of all of them.
+    pub fn run(&mut self, place: Option<usize>) -> &mut Run {
+        let place = place.map_or(0, |place| place + 1);
+        if self.runs.len() <= place {
+            self.runs.resize_with(place + 1, Run::default);
+        }
+        &mut self.runs[place]
+    }
+
     /// How each alert stands, for peers to compare with their own.
     pub fn marks(&self, now: Time) -> Vec<Mark> {
         let mark = |member: &Member| {

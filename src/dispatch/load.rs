@@ -132,6 +132,7 @@ impl Engine {
             has_looked: false,
             looks: 0,
             muted_by: Vec::new(),
+            runs: Vec::new(),
             route_labels: crate::alert::Labels::default(),
             gone: false,
         };
@@ -250,6 +251,8 @@ impl Engine {
             let interval = route.route.group_interval;
             let other_rhythm = interval != state.route.route.group_interval;
             state.route = route;
+            // Its integrations may stand elsewhere.
+            state.runs.clear();
             if other_rhythm {
                 let soon = rhythm::next_after(state.anchor, self.clock.now(), interval);
                 let tick = state.tick.min(soon);

@@ -26,7 +26,7 @@ impl Display for Html {
 impl HtmlSafe for Html {}
 
 impl Html {
-    pub fn of(piece: impl Display + HtmlSafe) -> Self {
+    pub fn of(piece: impl HtmlSafe) -> Self {
         Html(piece.to_string())
     }
 }
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn numbers_have_separators_from_ten_thousand_on() {
-        assert_eq!(["9999", "10,000", "1,234,567"], [9_999, 10_000, 1_234_567].map(|n| number(n)));
+        assert_eq!(["9999", "10,000", "1,234,567"], [9_999, 10_000, 1_234_567].map(number));
         assert_eq!((count(1, "alert", "alerts"), count(0, "alert", "alerts")), ("1 alert".into(), "0 alerts".into()));
         assert_eq!((cut("abcdef", 3), cut("abc", 3)), ("abc…".into(), "abc".into()));
     }

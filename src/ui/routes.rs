@@ -363,7 +363,7 @@ fn days(interval: &TimeInterval, when: &When, class: &'static str) -> Vec<Day> {
     let mut days = Vec::new();
     for (number, name) in names.into_iter().enumerate() {
         let Some(date) = monday.checked_add_days(Days::new(number as u64)) else { continue };
-        let at = |minute: i64| -> Time { when.from_local(date.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute)) };
+        let at = |minute: i64| -> Time { when.moment_of(date.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute)) };
         let spans = spans(&|minute| interval.contains(at(minute)));
         let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
         let words: Vec<String> =

@@ -37,7 +37,7 @@ impl When {
 
     /// The moment at which clocks of the zone show this; of two the earlier, of none the next one.
     #[must_use]
-    pub fn from_local(&self, local: NaiveDateTime) -> Time {
+    pub fn moment_of(&self, local: NaiveDateTime) -> Time {
         let mut wanted = local;
         for _ in 0..5 {
             if let Some(at) = self.zone.from_local_datetime(&wanted).earliest() {
@@ -108,7 +108,7 @@ impl When {
         let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"];
         let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
         let year = local.map_or(0, |local| local.year());
-        local.filter(|_| (1970..=9999).contains(&year)).map(|local| self.from_local(local))
+        local.filter(|_| (1970..=9999).contains(&year)).map(|local| self.moment_of(local))
     }
 
     /// The next moment at which it is `hour` o'clock, on that day of the week if one is given.
@@ -118,7 +118,7 @@ impl When {
         let at = NaiveTime::from_hms_opt(hour, 0, 0).unwrap_or_default();
         let days = (0..=7).filter_map(|days| here.date().checked_add_days(Days::new(days)));
         let fits = |date: &NaiveDate| weekday.is_none_or(|day| date.weekday() == day) && date.and_time(at) > here;
-        days.into_iter().find(fits).map_or(self.now, |date| self.from_local(date.and_time(at)))
+        days.into_iter().find(fits).map_or(self.now, |date| self.moment_of(date.and_time(at)))
     }
 }
 

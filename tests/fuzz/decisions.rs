@@ -16,7 +16,7 @@ use carillon::{
     clock::{Clock, Time},
     decisions::{
         Alert, AskPeers, Attempt, Claim, Cursor, Decision, Decisions, DecisionsConfig, Group, Logged, Muted, Outcome,
-        Pattern, Phase, Query, Reader, RunKey, Signature, Slot, Status, Totals, Why,
+        Pattern, Phase, Query, Reader, Run, Signature, Slot, Status, Totals, Why,
     },
     metrics::{Metrics, MetricsOptions},
     store::{Disk, MemoryDisk, WriterMode},
@@ -116,13 +116,13 @@ impl DecisionLog {
         let disk = MemoryDisk::new();
         target.runtime.block_on(async {
             let decisions = target.open(&disk);
+            let mut run = Run::default();
             for number in 0..rng.between(1, 5) as u64 {
                 let made = decision(rng);
                 if rng.one_in(2) {
-                    decisions.record(RunKey::of(0, number, None), || made);
+                    decisions.record(&mut Run::default(), || made);
                 } else {
-                    let key = RunKey::of(0, 99, None);
-                    decisions.note(key, Signature::new().with(number / 2), || Some(made));
+                    decisions.note(&mut run, Signature::new().with(number / 2), target.clock.now(), || made);
                 }
             }
             decisions.close().await;

@@ -207,6 +207,9 @@ struct Node {
     metrics: ClusterMetrics,
 }
 
+/// What a node sees: names, generations and whether they live, and how many records.
+type View = (Vec<(String, u64, bool)>, usize);
+
 pub struct Lab {
     runtime: Runtime,
     nodes: Vec<Node>,
@@ -217,7 +220,7 @@ pub struct Lab {
     pub instances: Vec<u64>,
     is_sealed: bool,
     /// As it was before any attack: names and generations, and records of each.
-    before: Vec<(Vec<(String, u64, bool)>, usize)>,
+    before: Vec<View>,
 }
 
 impl Lab {
@@ -264,7 +267,7 @@ impl Lab {
         self.nodes.iter().map(|node| self.strangers(&node.metrics)).sum()
     }
 
-    fn picture(&self) -> Vec<(Vec<(String, u64, bool)>, usize)> {
+    fn picture(&self) -> Vec<View> {
         let of = |node: &Node| {
             let members = node.cluster.members().into_iter();
             let members = members.map(|member| (member.name.clone(), member.generation, member.is_live()));
