@@ -212,10 +212,14 @@ fn set(fields: &mut Vec<(String, String)>, name: &str, value: &str) {
 
 /// What can be seen: fields hold their texts as they are, since they send them back.
 fn without_values(page: &str) -> String {
-    let mut out = String::new();
-    for (n, part) in page.split(" value=\"").enumerate() {
-        out.push_str(if n == 0 { part } else { part.split_once('"').unwrap().1 });
-    }
+    let without = |text: &str, attribute: &str| -> String {
+        let rest = |(n, part): (usize, &'_ str)| {
+            if n == 0 { part.to_owned() } else { part.split_once('"').unwrap().1.to_owned() }
+        };
+        text.split(attribute).enumerate().map(rest).collect()
+    };
+    // What a field holds, and what the script puts into one, is as it was posted.
+    let out = without(&without(page, " value=\""), " data-filter=\"");
     out.split("<textarea")
         .enumerate()
         .map(|(n, part)| if n == 0 { part } else { part.split_once("</textarea>").unwrap().1 })

@@ -189,11 +189,16 @@ impl Window<'_> {
         value.as_str().unwrap_or_default().to_owned()
     }
 
-    /// As a person clicks: scrolled to the middle, where nothing that sticks covers it.
+    /// As a person clicks: scrolled to the middle, where nothing that sticks covers it. Without script the driver cannot
+    /// click (it waits for an answer that never comes), so there the keyboard does it.
     pub fn click(&self, element: &Element) {
-        if self.look.script {
-            self.run("arguments[0].scrollIntoView({block: 'center'})", &[element.argument()]);
+        if !self.look.script {
+            let name = self.call("GET", &format!("/element/{}/name", element.0), &Value::Null);
+            let key = if name == "input" { " " } else { "\u{e007}" };
+            self.call("POST", &format!("/element/{}/value", element.0), &json!({"text": key}));
+            return;
         }
+        self.run("arguments[0].scrollIntoView({block: 'center'})", &[element.argument()]);
         self.call("POST", &format!("/element/{}/click", element.0), &json!({}));
     }
 

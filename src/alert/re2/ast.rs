@@ -81,6 +81,17 @@ pub(super) enum ClassItem {
     Nothing { negated: bool },
 }
 
+impl ClassItem {
+    fn steps(&self) -> u64 {
+        match self {
+            ClassItem::Range(..) | ClassItem::Nothing { .. } => 1,
+            ClassItem::Ascii { ranges, .. } => ranges.len() as u64,
+            // Up to some hundred ranges, each of them up to four bytes long.
+            ClassItem::Property { .. } => 2_000,
+        }
+    }
+}
+
 /// The pattern in the syntax of the `regex` crate.
 pub(super) fn print(node: &Node) -> String {
     let mut printer = Printer::default();
@@ -100,7 +111,7 @@ impl Node {
     pub(super) fn steps(&self) -> u64 {
         match self {
             Node::Literal(_) | Node::Dot | Node::Look(_) | Node::Flags(_) => 1,
-            Node::Class(class) => 1 + class.items.len() as u64,
+            Node::Class(class) => 1 + class.items.iter().map(ClassItem::steps).sum::<u64>(),
             Node::Group { node, .. } => node.steps().saturating_add(2),
             Node::Repeat { node, min, max, .. } => {
                 node.steps().saturating_add(1).saturating_mul(u64::from(max.unwrap_or(*min).max(1)))

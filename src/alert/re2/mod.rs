@@ -38,7 +38,7 @@ pub fn compile(pattern: &str) -> Result<Regex, RegexError> {
     if node.steps().saturating_mul(node.captures()) > PLACES_MAX {
         return Err(RegexError::new(TOO_LARGE, pattern));
     }
-    build(pattern, &ast::print(&node))
+    build(pattern, &node, ast::print)
 }
 
 const TOO_LARGE: &str = "expression too large";
@@ -52,8 +52,14 @@ const PROGRAM_BYTES_MAX: usize = 128 << 20;
 /// Bytes of the states that a thread caches while it matches. Thousands of programs can be alive.
 const CACHE_BYTES_MAX: usize = 256 << 10;
 
-fn build(pattern: &str, translated: &str) -> Result<Regex, RegexError> {
-    RegexBuilder::new(translated)
+/// Steps of a program: more take seconds to build.
+const STEPS_MAX: u64 = 2_000_000;
+
+fn build(pattern: &str, node: &ast::Node, print: fn(&ast::Node) -> String) -> Result<Regex, RegexError> {
+    if node.steps() > STEPS_MAX {
+        return Err(RegexError::new(TOO_LARGE, pattern));
+    }
+    RegexBuilder::new(&print(node))
         .nest_limit(NEST_MAX)
         .size_limit(PROGRAM_BYTES_MAX)
         .dfa_size_limit(CACHE_BYTES_MAX)
@@ -119,7 +125,7 @@ fn program(source: &str, node: &ast::Node) -> Result<Arc<Regex>, RegexError> {
     if let Some(program) = lock().by_source.get(source).and_then(Weak::upgrade) {
         return Ok(program);
     }
-    let program = Arc::new(build(source, &ast::print_without_captures(node))?);
+    let program = Arc::new(build(source, node, ast::print_without_captures)?);
     let mut programs = lock();
     if programs.by_source.len() >= programs.sweep_at {
         programs.by_source.retain(|_, program| program.strong_count() > 0);

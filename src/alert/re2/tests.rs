@@ -375,3 +375,12 @@ fn a_pattern_whose_groups_would_fill_the_memory_is_refused_where_groups_matter()
     assert!(Anchored::new(&pattern).unwrap().is_match("aaa"));
     assert!(compile(&"(a|b)".repeat(100)).is_ok());
 }
+
+#[test]
+fn a_pattern_that_would_take_many_seconds_to_build_is_refused_at_once() {
+    let pattern = "\\pL".repeat(5_000);
+    for error in [compile(&pattern).map(drop), Anchored::new(&pattern).map(drop)] {
+        assert_eq!(error.unwrap_err().problem, "expression too large");
+    }
+    assert!(Anchored::new(&"\\pL".repeat(20)).is_ok());
+}
