@@ -171,7 +171,11 @@ async fn counts_survive_a_clean_stop_and_otherwise_up_to_the_last_hour() {
     }
     let bench = bench.restarted();
     let of_a = Query { fingerprint: Some(labels("a").fingerprint()), ..Query::default() };
-    assert_eq!(bench.find(of_a.clone()).await, ["not_due a x12"], "as of one hour after the first, when it was written down");
+    assert_eq!(
+        bench.find(of_a.clone()).await,
+        ["not_due a x12"],
+        "as of one hour after the first, when it was written down"
+    );
     bench.idle("b");
     bench.idle("b");
     bench.decisions.close().await;

@@ -284,7 +284,9 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
         let waits = usize::try_from(member.unacknowledged).unwrap_or(usize::MAX);
         facts.push((
             "in step",
-            Html(if waits == 0 {
+            Html(if member.state == "down" {
+                "not known".to_owned()
+            } else if waits == 0 {
                 "yes".to_owned()
             } else {
                 format!("{} not acknowledged yet", count(waits, "change", "changes"))
@@ -315,12 +317,18 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
 
 /// Name, UDP, TCP, as measured by this node.
 fn reach(member: &MemberStatus) -> (Html, Html, Html) {
+    // What was measured last says nothing of a node that is gone.
+    let is_up = member.state != "down";
     let way = |works: bool, kind: &str| {
         let (class, icon, words) =
             if works { ("good", Icon("ok", ""), "answers") } else { ("crit", Icon("fail", ""), "no answer") };
         Html(format!("<span class=\"tag {class}\">{icon}{kind} {words}</span>"))
     };
-    (Html(format!("<bdi>{}</bdi>", Shown(&member.name))), way(member.udp, "UDP"), way(member.tcp, "TCP"))
+    (
+        Html(format!("<bdi>{}</bdi>", Shown(&member.name))),
+        way(member.udp && is_up, "UDP"),
+        way(member.tcp && is_up, "TCP"),
+    )
 }
 
 fn advice(cluster: &ClusterStatus) -> Vec<Html> {

@@ -11,7 +11,7 @@ use crate::{
         Fingerprint,
         matcher::{Matcher, ParseMode, parse_matcher, parse_matchers},
     },
-    decisions::{Decision, Muted, Outcome, Page, Why},
+    decisions::{Decision, Muted, Outcome, Page, Phase, Why},
 };
 
 /// For `event.html`.
@@ -141,7 +141,7 @@ fn words(ask: &Ask, decision: &Decision, about: Option<Fingerprint>, several: bo
 fn left(ask: &Ask, decision: &Decision, to: &str, small: &mut Vec<String>) -> (Icon, String) {
     let holder = decision.claim.as_ref().map(|claim| format!("<bdi>{}</bdi>", Shown(&claim.holder)));
     let holder = holder.unwrap_or_else(|| "another node".to_owned());
-    if let Some(claim) = &decision.claim {
+    if let Some(claim) = decision.claim.as_ref().filter(|claim| claim.phase != Phase::Told) {
         small.push(format!("it is {}", Shown(claim.phase.as_str())));
     }
     if !decision.order.is_empty() {
