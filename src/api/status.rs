@@ -45,8 +45,9 @@ pub struct MemberStatus {
     /// Its clock minus the own one.
     pub clock_offset: Option<TimeDelta>,
     pub unacknowledged: u64,
-    pub udp: bool,
-    pub tcp: bool,
+    /// `None`: not known yet.
+    pub udp: Option<bool>,
+    pub tcp: Option<bool>,
 }
 
 impl MemberStatus {
@@ -70,8 +71,8 @@ impl MemberStatus {
             ("roundTripSeconds", self.round_trip.map(|time| format!("{:.6}", time.as_secs_f64()))),
             ("clockOffsetMilliseconds", offset),
             ("unacknowledgedDeltas", (!self.is_self).then(|| self.unacknowledged.to_string())),
-            ("udp", (!self.is_self).then(|| self.udp.to_string())),
-            ("tcp", (!self.is_self).then(|| self.tcp.to_string())),
+            ("udp", self.udp.filter(|_| !self.is_self).map(|works| works.to_string())),
+            ("tcp", self.tcp.filter(|_| !self.is_self).map(|works| works.to_string())),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {

@@ -143,8 +143,8 @@ pub(super) fn status(ring: Option<&Ring>) -> Arc<dyn Fn() -> ClusterStatus + Sen
                 round_trip: member.round_trip,
                 clock_offset: member.clock_offset,
                 unacknowledged: member.lag as u64,
-                udp: member.udp_ok,
-                tcp: member.tcp_ok,
+                udp: member.udp,
+                tcp: member.tcp,
             }
         });
         ClusterStatus {

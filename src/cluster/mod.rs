@@ -229,8 +229,10 @@ pub struct Member {
     /// Its clock minus ours.
     pub clock_offset: Option<TimeDelta>,
     pub round_trip: Option<Duration>,
-    pub udp_ok: bool,
-    pub tcp_ok: bool,
+    /// Whether its UDP packets arrive; `None`: it came too lately to tell.
+    pub udp: Option<bool>,
+    /// Whether its TCP port answers; `None`: not tried yet.
+    pub tcp: Option<bool>,
     /// Deltas that it has not acknowledged yet.
     pub lag: usize,
     /// Version of its program; empty as long as it is not known.

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     /// Which process, once greeted.
     pub instance: Option<u64>,
     pub standing: Standing,
+    /// Since then it is in sight.
+    pub live_since: Option<Instant>,
     pub version: String,
     /// Whether it has settled; `None`: it has not said so yet.
     pub phase: Option<Phase>,
@@ -55,6 +57,7 @@ impl Peer {
             identity,
             instance: None,
             standing,
+            live_since: None,
             version: String::new(),
             phase: None,
             features: 0,

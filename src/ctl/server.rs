@@ -433,6 +433,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
             body_complete: true,
+            sent_secrets: Vec::new(),
         };
         let text =
             |operation: &Operation, status, body| refused(operation, "http://h/x", &answer(status, body)).to_string();

@@ -98,6 +98,7 @@ struct Way<'a> {
 /// An answer whose body is still to be read.
 struct Answer {
     response: http::Response<Incoming>,
+    sent_secrets: Vec<HeaderValue>,
     lease: Lease,
     permit: OwnedSemaphorePermit,
 }
@@ -224,28 +225,34 @@ impl Inner {
         let mut here = Cow::Borrowed(url);
         let mut hop = Hop { target, method: method.clone(), headers, body, trusted: true };
         for _ in 0..REQUESTS_MAX {
-            let (response, lease) = self.one_request(&hop, sent).await?;
-            let location = response.headers().get(LOCATION).filter(|_| self.follow_redirects);
-            let keeps_body = match response.status().as_u16() {
+            let (response, sent_secrets, lease) = self.one_request(&hop, sent).await?;
+            let answer = Answer { response, sent_secrets, lease, permit };
+            let location = answer.response.headers().get(LOCATION).filter(|_| self.follow_redirects);
+            let keeps_body = match answer.response.status().as_u16() {
                 301..=303 => false,
                 307 | 308 => true,
-                _ => return Ok(Answer { response, lease, permit }),
+                _ => return Ok(answer),
             };
-            let Some(location) = location else { return Ok(Answer { response, lease, permit }) };
+            let Some(location) = location else { return Ok(answer) };
             here = resolve(&here, location)?.into();
             let origin = origin.get_or_insert_with(|| hop.target.host.clone());
             hop = hop.follow(Target::parse(&here)?, keeps_body, origin);
-            let answer = Answer { response, lease, permit };
             self.discard(answer);
             permit = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
         }
         Err(Failure::new(ErrorKind::Redirect, format!("stopped after {REQUESTS_MAX} redirects")))
     }
 
-    /// One request to one server, on a kept connection or a new one.
-    async fn one_request(&self, hop: &Hop, sent: &AtomicBool) -> Result<(http::Response<Incoming>, Lease), Failure> {
+    /// One request to one server, on a kept connection or a new one. Also returned: what it showed the server in
+    /// headers that nobody else may see.
+    async fn one_request(
+        &self,
+        hop: &Hop,
+        sent: &AtomicBool,
+    ) -> Result<(http::Response<Incoming>, Vec<HeaderValue>, Lease), Failure> {
         let way = self.way(&hop.target).await?;
         let mut headers = self.headers_for(hop).await?;
+        let secrets = headers.values().filter(|value| value.is_sensitive()).cloned().collect();
         loop {
             let mut lease = self.lease(&hop.target, &way).await?;
             let request = hop.request(headers, lease.sender.is_http2(), way.via)?;
@@ -255,7 +262,7 @@ impl Inner {
                     if response.status() == 401 {
                         self.auth.rejected().await;
                     }
-                    return Ok((response, lease));
+                    return Ok((response, secrets, lease));
                 }
                 Err(error) => error,
             };
@@ -323,11 +330,12 @@ impl Inner {
         let status = answer.response.status();
         if status.is_success() && !body_wanted {
             let headers = std::mem::take(answer.response.headers_mut());
+            let sent_secrets = std::mem::take(&mut answer.sent_secrets);
             let body_complete = answer.response.body().is_end_stream();
             self.discard(answer);
-            return Response { status: status.as_u16(), headers, body: Bytes::new(), body_complete };
+            return Response { status: status.as_u16(), headers, body: Bytes::new(), body_complete, sent_secrets };
         }
-        let Answer { response, lease, permit } = answer;
+        let Answer { response, sent_secrets, lease, permit } = answer;
         let (parts, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         let whole = timeout_at(until, read_up_to(&mut incoming, bytes_max, &mut body)).await;
@@ -337,7 +345,7 @@ impl Inner {
         } else if incoming.size_hint().upper().is_some_and(|left| left <= DRAIN_BYTES_MAX as u64) {
             self.drain(incoming, lease, permit);
         }
-        Response { status: status.as_u16(), headers: parts.headers, body: body.freeze(), body_complete }
+        Response { status: status.as_u16(), headers: parts.headers, body: body.freeze(), body_complete, sent_secrets }
     }
 
     /// Makes the connection free again without keeping anybody waiting.

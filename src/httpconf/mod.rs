@@ -107,6 +107,8 @@ pub struct Response {
     pub body: Bytes,
     /// `false`: the body was longer, broke off, or was not waited for.
     pub body_complete: bool,
+    /// What the request showed the server in headers that nobody else may see; an answer may repeat it.
+    pub sent_secrets: Vec<HeaderValue>,
 }
 
 /// `net_conntrack_dialer_conn_*_total`: label `dialer_name`, and `reason` on `failed`.

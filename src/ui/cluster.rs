@@ -184,7 +184,7 @@ fn turn(hearing: &Hearing, when: &When) -> Html {
 }
 
 fn is_faulty(member: &MemberStatus) -> bool {
-    !member.udp || !member.tcp || member.state != "alive"
+    member.udp == Some(false) || member.tcp == Some(false) || member.state != "alive"
 }
 
 fn verdict(cluster: &ClusterStatus) -> Verdict {
@@ -319,28 +319,26 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
 fn reach(member: &MemberStatus) -> (Html, Html, Html) {
     // What was measured last says nothing of a node that is gone.
     let is_up = member.state != "down";
-    let way = |works: bool, kind: &str| {
-        let (class, icon, words) =
-            if works { ("good", Icon("ok", ""), "answers") } else { ("crit", Icon("fail", ""), "no answer") };
+    let way = |works: Option<bool>, kind: &str| {
+        let (class, icon, words) = match works {
+            Some(true) if is_up => ("good", Icon("ok", ""), "answers"),
+            None if is_up => ("", Icon("wait", ""), "not tried yet"),
+            _ => ("crit", Icon("fail", ""), "no answer"),
+        };
         Html(format!("<span class=\"tag {class}\">{icon}{kind} {words}</span>"))
     };
-    (
-        Html(format!("<bdi>{}</bdi>", Shown(&member.name))),
-        way(member.udp && is_up, "UDP"),
-        way(member.tcp && is_up, "TCP"),
-    )
+    (Html(format!("<bdi>{}</bdi>", Shown(&member.name))), way(member.udp, "UDP"), way(member.tcp, "TCP"))
 }
 
 fn advice(cluster: &ClusterStatus) -> Vec<Html> {
     let own = cluster.members.iter().find(|member| member.is_self).map_or("", |member| member.address.as_str());
-    let faulty = cluster
-        .members
-        .iter()
-        .filter(|member| !member.is_self && member.state != "down" && (!member.udp || !member.tcp));
+    let faulty = cluster.members.iter().filter(|member| {
+        !member.is_self && member.state != "down" && (member.udp == Some(false) || member.tcp == Some(false))
+    });
     faulty
         .map(|member| {
             let (name, address, own) = (Shown(&member.name), Shown(&member.address), Shown(own));
-            if member.tcp {
+            if member.tcp != Some(false) {
                 Html(format!("<b>UDP to <bdi>{name}</bdi> is not answered.</b> TCP works, so only speed suffers. Check the firewall for UDP from {own} to {address}."))
             } else {
                 Html(format!("<b>TCP to <bdi>{name}</bdi> is not answered.</b> Large changes cannot travel this way. Check the firewall for TCP from {own} to {address}."))

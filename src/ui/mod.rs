@@ -41,6 +41,8 @@ mod why;
 mod wish;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

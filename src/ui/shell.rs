@@ -153,8 +153,8 @@ mod tests {
             round_trip: None,
             clock_offset: None,
             unacknowledged: 0,
-            udp: true,
-            tcp: true,
+            udp: Some(true),
+            tcp: Some(true),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What people do on the pages, each as one would do it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -457,7 +459,12 @@ impl Desk<'_> {
         w.see_text("h1", &format!("{count} of {count} nodes are alive."));
         assert_eq!(self.number(".node"), count);
         w.see_text(".node", "first in the order");
-        w.see_text(".matrix", "UDP answers");
+        // The page says what was known when it was asked for, and just after the start that is little.
+        wait_for("the nodes answer each other", Duration::from_secs(20), || {
+            self.go("/cluster");
+            let reach = w.all(".matrix td").iter().map(|cell| w.text(cell)).collect::<Vec<_>>();
+            (reach.len() == 2 * (count - 1) && reach.iter().all(|text| text.ends_with(" answers"))).then_some(())
+        });
         w.see_text(".order", "n0");
         w.shoot("cluster-three");
     }

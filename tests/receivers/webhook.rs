@@ -1,9 +1,10 @@
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 
 use crate::{
     conduct::{Conduct, OTHER_SECRET, SECRET, STANDARD, shows_no_secret},
     fixture::{build, firing, resolved, update},
-    vendor::{Answer, Vendor},
+    vendor::{Answer, Seen, Vendor},
 };
 
 fn config(address: &str) -> String {
@@ -40,4 +41,34 @@ async fn a_url_whose_template_fails_is_not_shown() {
 #[tokio::test(start_paused = true)]
 async fn it_behaves_when_the_vendor_does_not() {
     Conduct { config, ..STANDARD }.check().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_http_config_reads_from_files_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, secret: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, secret).unwrap();
+        path.display().to_string()
+    };
+    let echo = |seen: &Seen| {
+        let headers: Vec<&str> = seen.headers.values().filter_map(|value| value.to_str().ok()).collect();
+        Answer::status(400).body(headers.join(" "))
+    };
+    let vendor = Vendor::start(echo).await;
+    let (token, key) = (file("token", SECRET), file("key", OTHER_SECRET));
+    for http in [
+        format!("authorization: {{credentials_file: '{token}'}}, http_headers: {{X-Key: {{files: ['{key}']}}}}"),
+        format!("basic_auth: {{username: u, password_file: '{token}'}}"),
+        format!("http_headers: {{X-Key: {{secrets: [{SECRET}, {OTHER_SECRET}]}}}}"),
+    ] {
+        let url = format!("url: 'http://{}/'", vendor.address);
+        let error = build(&format!("webhook_configs: [{{{url}, http_config: {{{http}}}}}]")).notify(&firing()).await;
+        let message = error.unwrap_err().message;
+        shows_no_secret(&message);
+        assert!(
+            message.contains("<redacted>") && !message.contains(&BASE64_STANDARD.encode(format!("u:{SECRET}"))),
+            "{message}"
+        );
+    }
 }

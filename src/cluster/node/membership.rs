@@ -56,7 +56,7 @@ impl Node {
             Out::Send { to, packet } => self.send_swim(&to, packet, now),
             Out::Up(identity) => {
                 self.be_watchful(now);
-                self.on_up(&identity);
+                self.on_up(&identity, now);
             }
             Out::Down(identity) => self.on_down(&identity, now),
             // Of its former lives a node hears too, when it was declared down and is back: it is no peer of itself.
@@ -89,12 +89,13 @@ impl Node {
         }
     }
 
-    fn on_up(&mut self, identity: &Identity) {
+    fn on_up(&mut self, identity: &Identity, now: Instant) {
         let Some(peer) = self.peers.with(identity, Standing::Live) else { return };
         if matches!(peer.standing, Standing::Down(_)) {
             self.env.metrics.reconnections_total.inc();
         }
         peer.standing = Standing::Live;
+        peer.live_since = Some(now);
         peer.needs_exchange = true;
         peer.unreachable = false;
         self.env.metrics.peers_joined_total.inc();

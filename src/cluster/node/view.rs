@@ -29,8 +29,8 @@ impl Node {
             last_exchange: None,
             clock_offset: None,
             round_trip: None,
-            udp_ok: true,
-            tcp_ok: true,
+            udp: None,
+            tcp: None,
             lag: 0,
             version: self.env.version.clone(),
         });
@@ -65,8 +65,13 @@ impl Node {
             last_exchange: peer.exchanged_at.map(|at| now.saturating_duration_since(at)),
             clock_offset: peer.offset,
             round_trip: peer.round_trip,
-            udp_ok: self.udp.is_some() && peer.udp_heard.is_some_and(heard),
-            tcp_ok: peer.tcp_works.unwrap_or(false),
+            // Nobody is spoken to more often than the rounds of probes need.
+            udp: if self.udp.is_some() && peer.udp_heard.is_some_and(heard) {
+                Some(true)
+            } else {
+                (self.udp.is_none() || !peer.live_since.is_some_and(heard)).then_some(false)
+            },
+            tcp: peer.tcp_works,
             lag: self.log.lag(&peer.held),
             version: peer.version.clone(),
         })
@@ -103,8 +108,8 @@ impl Node {
             m.peer_lag.with_label_values(&labels).set(number(member.lag));
             let offset = member.clock_offset.map_or(0, |offset| offset.num_milliseconds());
             m.peer_clock_offset_milliseconds.with_label_values(&labels).set(offset);
-            for (protocol, ok) in [("udp", member.udp_ok), ("tcp", member.tcp_ok)] {
-                m.peer_reachable.with_label_values(&[&member.name, protocol]).set(i64::from(ok));
+            for (protocol, ok) in [("udp", member.udp), ("tcp", member.tcp)] {
+                m.peer_reachable.with_label_values(&[&member.name, protocol]).set(i64::from(ok == Some(true)));
             }
         }
     }

@@ -79,7 +79,7 @@ fn without_udp_nobody_is_declared_down() {
         sleep(120 * SECOND).await;
         for node in &nodes {
             assert!(node.downs.lock().unwrap().is_empty(), "{} saw {:?}", node.name, node.downs);
-            assert!(node.cluster.members().iter().all(|m| m.is_self || (m.tcp_ok && !m.udp_ok)));
+            assert!(node.cluster.members().iter().all(|m| m.is_self || (m.tcp == Some(true) && m.udp == Some(false))));
         }
     });
 }

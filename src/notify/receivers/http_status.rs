@@ -125,7 +125,13 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &'static str) -> Response {
-        Response { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()), body_complete: true }
+        Response {
+            status,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+            body_complete: true,
+            sent_secrets: Vec::new(),
+        }
     }
 
     fn now() -> Time {

@@ -112,7 +112,13 @@ mod tests {
     fn an_answer_complains_in_several_fields() {
         let said = |body: &'static str| {
             let body = Bytes::from_static(body.as_bytes());
-            complaint(&Response { status: 400, headers: Default::default(), body, body_complete: true })
+            complaint(&Response {
+                status: 400,
+                headers: Default::default(),
+                body,
+                body_complete: true,
+                sent_secrets: Vec::new(),
+            })
         };
         assert_eq!(said(r#"{"message":"m","error":"e","errors":["a"]}"#), r#"m: e: ["a"]"#);
         assert_eq!(said(r#"{"message":"","error":null,"errors":"x"}"#), "x");

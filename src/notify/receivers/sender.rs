@@ -8,13 +8,14 @@
 //! ```
 //!
 //! Errors name the integration's field, never its value. Vendors may repeat in an answer what they were sent:
-//! a [`Render`] keeps every secret that it handed out, and hides it in the error.
+//! a [`Render`] knows every secret that it handed out and that the HTTP client showed, and hides it in the error.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderValue;
 use url::form_urlencoded;
 
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     alert::{Labels, text::format_go_duration},
     clock::{Clock, Time, delta},
-    config::model::{HttpConfig, Payload, Secret, SecretSource},
+    config::model::{HttpConfig, Payload, SecretSource},
     httpconf::{Client, ErrorKind, Request, Response, read_secret, read_secret_now, read_text_file},
     notify::types::{Notification, NotifyError, Receipt},
     template::{Data, TemplateError, Templates},
@@ -36,6 +37,8 @@ pub const LIBRARY_USER_AGENT: &str = concat!("Carillon/", env!("CARGO_PKG_VERSIO
 const HIDDEN: &str = "<redacted>";
 /// Shorter texts are no secrets, and hiding them would garble messages.
 const HIDDEN_BYTES_MIN: usize = 4;
+/// Tokens change from time to time; attempts under way may still have the one before.
+const SHOWN_MAX: usize = 32;
 
 /// One integration's HTTP client, templates and clock.
 pub struct Sender {
@@ -44,8 +47,8 @@ pub struct Sender {
     clock: Clock,
     templates: Arc<Templates>,
     timeout: Option<Duration>,
-    /// What the HTTP client adds to requests.
-    credentials: Vec<Secret>,
+    /// What the HTTP client showed vendors last, of its own: from files and token servers too.
+    shown: Mutex<Vec<String>>,
 }
 
 impl Sender {
@@ -58,7 +61,7 @@ impl Sender {
             clock: context.clock.clone(),
             templates: Arc::clone(&context.templates),
             timeout: None,
-            credentials: inline_credentials(http),
+            shown: Mutex::default(),
         })
     }
 
@@ -81,7 +84,8 @@ impl Sender {
             templates: &self.templates,
             notification,
             data: OnceLock::new(),
-            secrets: self.credentials.iter().map(|secret| secret.0.as_ref().to_owned()).collect(),
+            secrets: Vec::new(),
+            shown: &self.shown,
         }
     }
 
@@ -91,7 +95,11 @@ impl Sender {
     /// There is no answer; may be tried again unless the URL itself is unusable.
     pub async fn exchange(&self, request: Request) -> Result<Response, NotifyError> {
         let limit = request.timeout.or(self.timeout);
-        self.client.send(Request { timeout: limit, ..request }).await.map_err(|error| {
+        let answer = self.client.send(Request { timeout: limit, ..request }).await;
+        if let Ok(response) = &answer {
+            self.note_shown(&response.sent_secrets);
+        }
+        answer.map_err(|error| {
             let timed_out = error.kind == ErrorKind::Timeout;
             let mut error = http_status::no_answer(error);
             if let (true, Some(limit)) = (timed_out, limit) {
@@ -100,6 +108,20 @@ impl Sender {
             }
             error
         })
+    }
+
+    fn note_shown(&self, values: &[HeaderValue]) {
+        if values.is_empty() {
+            return;
+        }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for form in values.iter().flat_map(forms_of) {
+            if !shown.contains(&form) {
+                shown.push(form);
+            }
+        }
+        let surplus = shown.len().saturating_sub(SHOWN_MAX);
+        shown.drain(..surplus);
     }
 
     /// Sends, and applies the standard check.
@@ -113,14 +135,13 @@ impl Sender {
     }
 }
 
-fn inline_credentials(http: &HttpConfig) -> Vec<Secret> {
-    let authorization = http.authorization.as_ref().and_then(|authorization| authorization.credentials.as_ref());
-    let password = http.basic_auth.as_ref().and_then(|basic| basic.password.as_ref());
-    let inline = |source: &SecretSource| match source {
-        SecretSource::Inline(secret) => Some(secret.clone()),
-        SecretSource::File(_) => None,
-    };
-    authorization.into_iter().chain(password).filter_map(inline).collect()
+/// The texts by which a header's value could be known: the whole, what follows the scheme, and the password.
+fn forms_of(value: &HeaderValue) -> impl Iterator<Item = String> {
+    let whole = value.to_str().unwrap_or_default();
+    let token = whole.split_once(' ').map(|(_, token)| token);
+    let pair = token.and_then(|token| BASE64_STANDARD.decode(token).ok()).and_then(|pair| String::from_utf8(pair).ok());
+    let password = pair.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password.to_owned());
+    [Some(whole.to_owned()), token.map(str::to_owned), password].into_iter().flatten()
 }
 
 /// A secret that is read once, when the integration is built. `field` is the key of the file.
@@ -150,6 +171,7 @@ pub struct Render<'a> {
     /// Made when the first template is rendered: some integrations need none.
     data: OnceLock<Data>,
     secrets: Vec<String>,
+    shown: &'a Mutex<Vec<String>>,
 }
 
 impl Render<'_> {
@@ -274,8 +296,9 @@ impl Render<'_> {
     /// The error without any secret that this notification used.
     #[must_use]
     pub fn hide(&self, error: NotifyError) -> NotifyError {
-        let mut secrets: Vec<&str> =
-            self.secrets.iter().map(String::as_str).filter(|secret| secret.len() >= HIDDEN_BYTES_MIN).collect();
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.secrets.iter().chain(shown.iter()).map(String::as_str);
+        let mut secrets: Vec<&str> = known.filter(|secret| secret.len() >= HIDDEN_BYTES_MIN).collect();
         // The longest first, since one may be part of another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut message = error.message;
