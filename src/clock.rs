@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -55,7 +55,34 @@ enum Source {
     },
 }
 
+/// When the runtime's timers began to count.
+static TIMERS_BEGAN: OnceLock<Instant> = OnceLock::new();
+
+/// The runtime has just been made. Without this [`Clock::coarse`] lets timers be exact.
+#[allow(clippy::disallowed_methods, reason = "the clock module is where clocks are read")]
+pub fn timers_begin() {
+    TIMERS_BEGAN.get_or_init(Instant::now);
+}
+
 impl Clock {
+    /// Timers that may be late by so much end together.
+    pub const COARSE: Duration = Duration::from_millis(512);
+
+    /// The first moment from `at` on at which a timer wakes this process once: the runtime looks at timers of more
+    /// than 64 ms in steps of 64 ms first, and a second time when they are due, unless a step ends just then.
+    #[must_use]
+    pub fn coarse(&self, at: Instant) -> Instant {
+        /// The runtime's own beginning was a moment before ours, and it rounds up.
+        const TICK: Duration = Duration::from_millis(1);
+        let began = match &self.source {
+            Source::System => TIMERS_BEGAN.get().copied(),
+            Source::Virtual { origin, .. } => Some(*origin),
+        };
+        let Some(began) = began else { return at };
+        let steps = (at + TICK).saturating_duration_since(began).as_nanos().div_ceil(Self::COARSE.as_nanos());
+        began + Self::COARSE.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX)) - TICK
+    }
+
     /// The clocks of the machine.
     #[must_use]
     pub fn system() -> Self {

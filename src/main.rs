@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use carillon::{
     app,
     cli::{self, Command},
-    clock::Clock,
+    clock::{self, Clock},
     logging,
 };
 
@@ -47,7 +47,9 @@ fn main() -> ExitCode {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    clock::timers_begin();
+    Ok(runtime)
 }
 
 /// `carillon demo`.

@@ -206,6 +206,29 @@ impl Labels {
         }
     }
 
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|index| self.names.get(index))
+    }
+
+    /// Whether both have the very same names in memory. If not, they may be equal nevertheless.
+    #[must_use]
+    pub fn shares_names(&self, other: &Labels) -> bool {
+        Arc::ptr_eq(&self.names, &other.names)
+    }
+
+    /// All values in one text, to be kept beside the names; [`value_in`] reads it.
+    #[must_use]
+    pub fn values_text(&self) -> &str {
+        &self.values
+    }
+
+    /// Bytes of text in it, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.names.text.len() + self.values.len()
+    }
+
     /// The labels whose name `keep` accepts.
     #[must_use]
     pub fn restricted(&self, mut keep: impl FnMut(&str) -> bool) -> Labels {
@@ -224,6 +247,19 @@ impl Labels {
         self.len() == pairs.len()
             && self.iter().zip(pairs).all(|((n, v), (pn, pv))| n == pn.as_ref() && v == pv.as_ref())
     }
+}
+
+/// One of so many values in what claims to be a [`Labels::values_text`]; `None`: it is none.
+#[must_use]
+pub fn value_in(text: &str, labels: usize, index: usize) -> Option<&str> {
+    if index >= labels {
+        return None;
+    }
+    let digits = usize::from(*text.as_bytes().first()?);
+    let (head, values) = text.split_at_checked(labels.checked_mul(digits)?.checked_add(1)?)?;
+    let end = |index: usize| head.as_bytes().get(1 + index * digits..)?.get(..digits).map(number);
+    let start = index.checked_sub(1).map_or(Some(0), end)?;
+    values.get(start..end(index)?)
 }
 
 /// A number to the base of 128.
@@ -333,6 +369,8 @@ pub fn fingerprint_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Fi
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -372,5 +410,25 @@ mod tests {
         assert!(labels(&[("z", "9")]) < labels(&[("a", "1"), ("b", "1")]));
         assert!(labels(&[("b", "1")]) < labels(&[("a", "1")]));
         assert!(labels(&[("a", "1")]) < labels(&[("a", "2")]));
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_read_back_from_their_text(pairs in proptest::collection::vec((".{0,9}", ".{0,200}"), 0..9)) {
+            let set = Labels::from_pairs(pairs);
+            let text = set.values_text();
+            for (index, (name, value)) in set.iter().enumerate() {
+                prop_assert_eq!(value_in(text, set.len(), index), Some(value));
+                prop_assert_eq!(set.names().nth(index), Some(name));
+            }
+            prop_assert_eq!(value_in(text, set.len(), set.len()), None);
+        }
+
+        #[test]
+        fn any_text_of_values_is_read_or_refused(text in "\\PC{0,40}|[\0-\x09]{0,40}", labels: usize, index: usize) {
+            for (labels, index) in [(labels, index), (labels % 9, index % 9), (labels % 9, index)] {
+                let _ = value_in(&text, labels, index);
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Alert, Interner, Labels, Posted};
+use super::{Alert, Interner, Labels, Posted, bounds::Reach};
 use crate::clock::Time;
 
 /// What taking in an alert did to the picture we had.
@@ -27,9 +27,10 @@ pub enum Change {
 
 /// The join of two records of one alert.
 ///
-/// The higher period wins whole. Within a period: an explicit end wins over any firing copy, for ever;
-/// else the later `ends_at` holds (none being the latest); start and acceptance are the earlier ones;
-/// annotations, URL and the timeout mark come from the later update, on a tie from the greater content.
+/// The higher period wins whole. Within a period: an explicit end wins over any firing copy, for ever, unless the
+/// alert is known to have started again after it (see [`super::Bounds`]); else the later `ends_at` holds (none being
+/// the latest); start and acceptance are the earlier ones; annotations, URL and the timeout mark come from the later
+/// update, on a tie from the greater content.
 #[must_use]
 pub fn merge(a: &Alert, b: &Alert) -> Alert {
     match a.period.cmp(&b.period) {
@@ -38,29 +39,26 @@ pub fn merge(a: &Alert, b: &Alert) -> Alert {
         Ordering::Equal => {}
     }
     let text = if content(a) >= content(b) { a } else { b };
-    let end = if end_rank(a) >= end_rank(b) { a } else { b };
-    Alert {
+    let mut merged = Alert {
         labels: text.labels.clone(),
         annotations: text.annotations.clone(),
         generator_url: text.generator_url.clone(),
         starts_at: a.starts_at.min(b.starts_at),
-        ends_at: end.ends_at,
+        ends_at: None,
         updated_at: text.updated_at,
         timeout: text.timeout,
         period: a.period,
         accepted_at: a.accepted_at.min(b.accepted_at),
-        explicit: end.explicit,
-    }
+        explicit: false,
+        bounds: None,
+    };
+    Reach::of(a).joined(Reach::of(b)).put_into(&mut merged);
+    merged
 }
 
 /// Order of the part that is taken whole from one record. The content behind `updated_at` breaks ties.
 fn content(alert: &Alert) -> (Time, &Labels, &str, bool) {
     (alert.updated_at, &alert.annotations, &*alert.generator_url, alert.timeout)
-}
-
-/// Explicit ends above all others, then by time, "no known end" last.
-fn end_rank(alert: &Alert) -> (bool, bool, Option<Time>) {
-    (alert.explicit, alert.ends_at.is_none(), alert.ends_at)
 }
 
 /// What changed for readers between two pictures of one alert, judged at `now`.
@@ -84,7 +82,7 @@ pub fn change_between(old: &Alert, new: &Alert, now: Time) -> Change {
 /// The first record of an alert that nobody here knew.
 #[must_use]
 pub fn accept(posted: &Posted<'_>, period: u64, now: Time, texts: &mut Interner) -> Alert {
-    Alert {
+    let mut alert = Alert {
         labels: texts.labels(&posted.labels),
         annotations: texts.labels(&posted.annotations),
         generator_url: texts.share(&posted.generator_url),
@@ -95,7 +93,10 @@ pub fn accept(posted: &Posted<'_>, period: u64, now: Time, texts: &mut Interner)
         period,
         accepted_at: now,
         explicit: posted.ends_at <= now,
-    }
+        bounds: None,
+    };
+    posted.reach(now).put_into(&mut alert);
+    alert
 }
 
 /// Takes a post into a known alert, in place and without copying text that did not change.
@@ -107,23 +108,32 @@ pub fn accept(posted: &Posted<'_>, period: u64, now: Time, texts: &mut Interner)
 /// A new period begins when a firing post meets an alert that a sender had ended, or one that had
 /// expired before the post's start. An alert that merely expired and is posted with a start inside
 /// its life was never over: its sender was late.
+///
+/// Two posts are from before what is known, and change nothing: the end of an earlier firing than the one that goes on,
+/// and a firing that had not ended when it was said. Only nodes that hear of one alert by turns see them.
 pub fn absorb(alert: &mut Alert, posted: &Posted<'_>, now: Time, texts: &mut Interner) -> Change {
-    let (was_over, is_over) = (alert.resolved_at(now), posted.ends_at <= now);
+    if is_late(alert, posted, now) {
+        return Change::Refreshed;
+    }
+    // What a sender has ended is over, also where the clock has not come that far.
+    let (was_over, is_over) = (alert.explicit || alert.resolved_at(now), posted.ends_at <= now);
     let refired = was_over && !is_over;
     let (start, end) = merged_times(alert, posted, was_over, is_over);
     let newly_ended = is_over && (!alert.explicit || alert.ends_at != Some(end));
 
-    if refired && (alert.explicit || alert.ends_at.is_some_and(|old_end| posted.starts_at >= old_end)) {
+    let begins = refired && (alert.explicit || alert.ends_at.is_some_and(|old_end| posted.starts_at >= old_end));
+    let reach = if begins { posted.reach(now) } else { posted.reach_within(alert, end, now) };
+    if begins {
         alert.period = alert.period.saturating_add(1);
         alert.accepted_at = now;
     }
     let moved = alert.starts_at != start;
     let rewritten = take_text(alert, posted, texts);
     alert.starts_at = start;
+    reach.put_into(alert);
     alert.ends_at = Some(end);
     alert.updated_at = now;
     alert.timeout = posted.timeout;
-    alert.explicit = is_over;
 
     match (refired, newly_ended, moved || rewritten) {
         (true, ..) => Change::Refired,
@@ -131,6 +141,20 @@ pub fn absorb(alert: &mut Alert, posted: &Posted<'_>, now: Time, texts: &mut Int
         (_, _, true) => Change::Changed,
         _ => Change::Refreshed,
     }
+}
+
+/// Whether the post is from before what is known of the alert.
+fn is_late(alert: &Alert, posted: &Posted<'_>, now: Time) -> bool {
+    if posted.ends_at > now {
+        // Handled by an earlier moment than that of the end: a node that stood still, or whose clock is behind.
+        return alert.explicit
+            && alert.ends_at.is_some_and(|end| end > now && (posted.starts_at < end || !posted.start_given));
+    }
+    let is_of_an_earlier_firing = posted.start_given
+        && posted.starts_at < posted.ends_at
+        && posted.ends_at < alert.newest_start()
+        && (alert.period > 1 || alert.starts_at < posted.ends_at);
+    is_of_an_earlier_firing && !alert.explicit && !alert.resolved_at(now)
 }
 
 /// Start and end after the post.
@@ -184,6 +208,7 @@ mod tests {
             starts_at: at(starts),
             ends_at: at(ends),
             timeout,
+            start_given: true,
         }
     }
 
@@ -269,6 +294,81 @@ mod tests {
         assert_eq!(merged, merge(&firing, &over));
     }
 
+    /// The first record of what one node heard.
+    fn heard(posts: &[(i64, i64, i64, bool)]) -> Alert {
+        after(posts).0
+    }
+
+    /// Two posts of one sender at one moment to two nodes: "it ended at 107" and "it fires since 112".
+    #[test]
+    fn a_firing_that_began_after_the_end_is_not_ended_by_it_whoever_heard_what() {
+        let fires = [(43, 43, 79, false)];
+        let ended = heard(&[fires[0], (118, 43, 107, false)]);
+        let again = heard(&[fires[0], (100, 43, 136, false), (118, 112, 154, false)]);
+        assert_eq!((again.starts_at, again.period), (at(43), 1), "the other node cannot know better");
+        let merged = merge(&ended, &again);
+        assert_eq!(merged, merge(&again, &ended));
+        assert!(!merged.explicit && !merged.resolved_at(at(120)));
+        assert_eq!(change_between(&ended, &merged, at(120)), Change::Refired);
+        // It stays so whatever copy of the end comes by, and its own end ends it.
+        assert_eq!(merge(&merged, &ended), merged);
+        let over = heard(&[fires[0], (100, 43, 136, false), (118, 112, 154, false), (160, 112, 158, false)]);
+        for record in [merge(&merged, &over), merge(&merge(&over, &ended), &again)] {
+            assert_eq!((record.explicit, record.ends_at), (true, Some(at(158))));
+        }
+    }
+
+    #[test]
+    fn a_node_that_hears_only_the_new_end_ends_the_firing_too() {
+        let again = heard(&[(43, 43, 150, false), (118, 112, 154, false)]);
+        let over = heard(&[(43, 43, 150, false), (160, 112, 158, false)]);
+        assert!(merge(&again, &over).explicit);
+        // A tool that ends by giving the start once more.
+        assert!(merge(&again, &heard(&[(43, 43, 150, false), (160, 112, 112, false)])).explicit);
+    }
+
+    #[test]
+    fn the_other_of_two_replicas_is_ended_as_ever() {
+        let both = heard(&[(43, 43, 150, false), (45, 45, 150, false)]);
+        assert!(merge(&both, &heard(&[(43, 43, 150, false), (108, 43, 107, false)])).explicit);
+    }
+
+    #[test]
+    fn a_start_that_no_sender_gave_is_no_new_firing() {
+        let made_up = |now: i64| Posted { start_given: false, ..post(now, now + 300, true) };
+        let mut alert = accept(&made_up(43), 1, at(43), &mut Interner::default());
+        for now in [60, 90, 120] {
+            absorb(&mut alert, &made_up(now), at(now), &mut Interner::default());
+        }
+        // The sender's clock is behind by ten seconds.
+        let over = heard(&[(43, 43, 343, true), (122, 112, 112, false)]);
+        assert!(merge(&alert, &over).explicit);
+    }
+
+    #[test]
+    fn the_late_end_of_an_earlier_firing_changes_nothing_and_a_senders_own_word_always_does() {
+        let (fires, again, late) = ((43, 43, 150, false), (118, 112, 190, false), (130, 43, 107, false));
+        assert_eq!(story(&[fires, again, late]), (Change::Refreshed, 43, 190, 1, 43, false));
+        let apart = [fires, (107, 43, 107, false), again, (130, 44, 108, false)];
+        assert_eq!(story(&apart), (Change::Refreshed, 112, 190, 2, 118, false));
+        assert_eq!(story(&[fires, again, (130, 112, 120, false)]).0, Change::Resolved);
+        // Nothing is known of an earlier firing: the last word of the only sender counts.
+        assert_eq!(story(&[again, late]).0, Change::Resolved);
+    }
+
+    #[test]
+    fn a_firing_that_waited_beyond_its_end_is_late_and_one_that_began_after_it_is_a_new_period() {
+        let ended = heard(&[(43, 43, 150, false), (118, 43, 107, false)]);
+        // By the moment at which this node stood still, or by a clock that is behind.
+        let at_95 = |starts| {
+            let mut alert = ended.clone();
+            let change = absorb(&mut alert, &post(starts, 190, false), at(95), &mut Interner::default());
+            (change, alert.period, alert.explicit)
+        };
+        assert_eq!(at_95(43), (Change::Refreshed, 1, true));
+        assert_eq!(at_95(112), (Change::Refired, 2, false));
+    }
+
     #[test]
     fn a_later_period_wins_whole() {
         let (over, _) = after(&[(10, 5, 100, false), (20, 5, 15, false)]);
@@ -281,8 +381,9 @@ mod tests {
         fn any_alert()(
             note in 0u8..3, url in 0u8..3, starts in 0i64..5, ends in prop::option::of(0i64..6), updated in 0i64..4,
             timeout: bool, period in 1u64..3, accepted in 0i64..4, explicit: bool,
+            bounds in proptest::array::uniform3(prop::option::of(0i64..6)),
         ) -> Alert {
-            Alert {
+            let mut alert = Alert {
                 labels: Labels::from_pairs([("alertname", "a")]),
                 annotations: Labels::from_pairs([("note", note.to_string())]),
                 generator_url: url.to_string().into(),
@@ -293,8 +394,34 @@ mod tests {
                 period,
                 accepted_at: at(accepted),
                 explicit: explicit && ends.is_some(),
+                bounds: None,
+            };
+            let plain = Reach::of(&alert);
+            let newest_start = bounds[0].map_or(plain.newest_start, at);
+            let ended = plain.ended.map(|(through, end)| (bounds[1].map_or(through, at).max(newest_start), end));
+            let fires_until = if alert.explicit { bounds[2].map(at) } else { plain.fires_until };
+            Reach { newest_start, ended, fires_until }.put_into(&mut alert);
+            alert
+        }
+    }
+
+    /// One post: seconds since the one before, start, end, whose start was made up.
+    fn any_posts() -> impl Strategy<Value = Vec<(i64, i64, i64, bool)>> {
+        prop::collection::vec((0i64..4, 0i64..12, 0i64..12, any::<bool>()), 1..6)
+    }
+
+    fn record_of(posts: &[(i64, i64, i64, bool)]) -> Alert {
+        let mut now = 0;
+        let mut record: Option<Alert> = None;
+        for (pause, starts, length, start_given) in posts {
+            now += pause;
+            let posted = Posted { start_given: *start_given, ..post(*starts, starts + length, false) };
+            match &mut record {
+                Some(alert) => _ = absorb(alert, &posted, at(now), &mut Interner::default()),
+                None => record = Some(accept(&posted, 1, at(now), &mut Interner::default())),
             }
         }
+        record.unwrap()
     }
 
     proptest! {
@@ -304,6 +431,31 @@ mod tests {
             prop_assert_eq!(merge(&a, &b), merge(&b, &a));
             prop_assert_eq!(merge(&merge(&a, &b), &c), merge(&a, &merge(&b, &c)));
             prop_assert_eq!(merge(&merge(&a, &b), &b), merge(&a, &b));
+        }
+
+        #[test]
+        fn merging_what_nodes_heard_is_a_join(a in any_posts(), b in any_posts(), c in any_posts()) {
+            let (a, b, c) = (record_of(&a), record_of(&b), record_of(&c));
+            prop_assert_eq!(merge(&a, &a), a.clone());
+            prop_assert_eq!(merge(&a, &b), merge(&b, &a));
+            prop_assert_eq!(merge(&merge(&a, &b), &c), merge(&a, &merge(&b, &c)));
+        }
+
+        /// Who says nothing of bounds, as the first releases do, is joined as they join.
+        #[test]
+        fn records_without_bounds_are_joined_as_ever(a in any_alert(), b in any_alert()) {
+            let first = |alert: &Alert| alert.ends_at.map_or(alert.starts_at, |end| end.min(alert.starts_at));
+            let plain = |alert: Alert| Alert { starts_at: first(&alert), bounds: None, ..alert };
+            let (a, b) = (plain(a), plain(b));
+            prop_assume!(a.period == b.period);
+            let began_after = |x: &Alert, end: Time| !x.explicit && x.starts_at >= end;
+            let is_later = |x: &Alert, y: &Alert| y.explicit && y.ends_at.is_some_and(|end| began_after(x, end));
+            prop_assume!(!is_later(&b, &a) && !is_later(&a, &b));
+            let merged = merge(&a, &b);
+            prop_assert_eq!(merged.explicit, a.explicit || b.explicit);
+            let of_kind = [&a, &b].into_iter().filter(|x| x.explicit == merged.explicit);
+            let ends: Vec<Time> = of_kind.map(|x| x.ends_at.unwrap_or(Time::MAX_UTC)).collect();
+            prop_assert_eq!(merged.ends_at.unwrap_or(Time::MAX_UTC), *ends.iter().max().unwrap());
         }
     }
 }

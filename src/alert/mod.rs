@@ -2,6 +2,7 @@
 //!
 //! The words everything else is written in. This room knows nothing of any other but the clock's types.
 
+mod bounds;
 mod intern;
 mod labels;
 pub mod matcher;
@@ -14,8 +15,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use bounds::Bounds;
 pub use intern::Interner;
-pub use labels::{Fingerprint, FingerprintMap, Labels, fingerprint_of, sort_pairs};
+pub use labels::{Fingerprint, FingerprintMap, Labels, fingerprint_of, sort_pairs, value_in};
 pub use merge::{Change, absorb, accept, change_between, merge};
 
 use crate::clock::Time;
@@ -40,6 +42,8 @@ pub struct Alert {
     pub accepted_at: Time,
     /// A sender said it is over (a post whose `ends_at` was past); otherwise it can only expire.
     pub explicit: bool,
+    /// For joining records only; see [`Bounds`].
+    pub bounds: Option<Box<Bounds>>,
 }
 
 impl Alert {
@@ -74,6 +78,8 @@ pub struct Posted<'a> {
     pub starts_at: Time,
     pub ends_at: Time,
     pub timeout: bool,
+    /// The sender gave `starts_at`; otherwise it was made up from the end or the moment of the post.
+    pub start_given: bool,
 }
 
 impl Posted<'_> {

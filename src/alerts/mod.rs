@@ -29,6 +29,12 @@ use crate::{
 /// themselves within it, so silence after it means that the alert is over.
 pub const RESEND_GRACE: Duration = Duration::from_secs(120);
 
+/// Whether an alert that the disk kept is given [`RESEND_GRACE`] from `start`.
+#[must_use]
+pub fn is_graced(alert: &Alert, start: Time) -> bool {
+    !alert.explicit && alert.resolved_at(start + delta(RESEND_GRACE))
+}
+
 /// What the store is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct AlertsConfig {
@@ -119,12 +125,12 @@ impl Alerts {
         self.write().insert(alert, now)
     }
 
-    /// Takes in what the disk kept, at start. An alert that ran out meanwhile, without a sender having
-    /// ended it, is given [`RESEND_GRACE`] from `start` to be posted again.
+    /// Takes in what the disk kept, at start. An alert that ran out meanwhile, or would within [`RESEND_GRACE`] from
+    /// `start`, without a sender having ended it, is given that time to be posted again: posts may have been missed.
     pub fn restore(&self, alerts: impl IntoIterator<Item = Alert>, start: Time) {
         let mut inner = self.write();
         for mut alert in alerts {
-            if !alert.explicit && alert.resolved_at(start) {
+            if is_graced(&alert, start) {
                 alert.ends_at = Some(start + delta(RESEND_GRACE));
                 // Nobody gave this end: the first post that does replaces it, also by an earlier one.
                 alert.timeout = true;
@@ -266,12 +272,13 @@ impl Slot {
         if self.ended.as_ref().is_some_and(|ended| ended.is_repeated_by(posted, now)) {
             return Change::Refreshed;
         }
-        let (change, period_began) = {
+        let (change, period_began, is_ended) = {
             let mut alert = self.entry.lock();
             let period = alert.period;
-            (absorb(&mut alert, posted, now, texts), alert.period != period)
+            (absorb(&mut alert, posted, now, texts), alert.period != period, alert.explicit)
         };
-        if let Some(ended) = Ended::of(posted, now) {
+        // One that came too late has ended nothing.
+        if let Some(ended) = Ended::of(posted, now).filter(|_| is_ended) {
             self.ended = Some(ended);
         } else if let (true, Some(ended)) = (period_began, &mut self.ended) {
             ended.refired_by = Some(posted.starts_at);

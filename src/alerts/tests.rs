@@ -22,6 +22,7 @@ fn post(name: &'static str, instance: usize, starts: i64, ends: i64) -> Posted<'
         starts_at: at(starts),
         ends_at: at(ends),
         timeout: false,
+        start_given: true,
     }
 }
 
@@ -64,6 +65,26 @@ fn the_repeated_end_of_one_replica_does_not_end_what_the_other_fires() {
     assert!(!alerts.get(ended.fingerprint).unwrap().resolved_at(at(60)));
     assert_eq!(period(&alerts, &ended), 2);
     assert_eq!(change(&alerts, &post("a", 1, 9, 70), 70), Some(Change::Resolved));
+}
+
+#[test]
+fn two_nodes_that_hear_of_an_end_and_of_the_next_firing_at_once_agree_that_it_fires() {
+    let (here, there) = (store(0), store(0));
+    let record = |alerts: &Alerts| alerts.get(post("a", 1, 0, 0).fingerprint).unwrap().alert();
+    let tell = |from: &Alerts, to: &Alerts, now| to.insert(&record(from), at(now)).map(|(_, change)| change);
+    here.put(&[post("a", 1, 43, 150)], at(44));
+    tell(&here, &there, 44);
+    // Behind a load balancer, in one moment: one node hears of the end, the other of what came after it.
+    assert_eq!(change(&here, &post("a", 1, 43, 107), 118), Some(Change::Resolved));
+    assert_eq!(change(&there, &post("a", 1, 112, 154), 118), None);
+    tell(&here, &there, 118);
+    assert_eq!(tell(&there, &here, 118), Some(Change::Refired));
+    assert!(!record(&here).resolved_at(at(120)) && !record(&there).resolved_at(at(120)));
+    // The end of the first firing waited in a socket; that of the second holds everywhere.
+    assert_eq!(change(&there, &post("a", 1, 43, 107), 130), None);
+    assert!(!record(&there).resolved_at(at(130)));
+    assert_eq!(change(&here, &post("a", 1, 112, 153), 154), Some(Change::Resolved));
+    assert_eq!(tell(&here, &there, 154), Some(Change::Resolved));
 }
 
 #[test]

@@ -253,6 +253,7 @@ impl<'a> Draft<'a> {
             starts_at: starts_at.or(ends_at).unwrap_or(now),
             ends_at: ends_at.unwrap_or_else(|| latest_sum(now, resolve_timeout)),
             timeout: ends_at.is_none(),
+            start_given: starts_at.is_some(),
         }
     }
 }

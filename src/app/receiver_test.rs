@@ -163,6 +163,7 @@ impl Tester {
             period: 1,
             accepted_at: now,
             explicit: order.resolved,
+            bounds: None,
         };
         let group_labels = Labels::from_pairs([("alertname", ALERTNAME)]);
         Notification {

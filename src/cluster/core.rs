@@ -32,6 +32,10 @@ use super::{
 /// foca keeps one entry for each name, for hours; forged packets must not fill the memory.
 const MEMBERS_MAX: usize = 2048;
 const TIMERS_MAX: usize = 4 * MEMBERS_MAX;
+/// While so many deltas wait for gossip no more are queued: each of them goes ten times, from each node, and a batch once.
+pub(super) const GOSSIP_BACKLOG_MAX: usize = 6;
+/// Probes with at least this period may be late by [`crate::clock::Clock::COARSE`].
+const UNHURRIED: Duration = Duration::from_millis(500);
 
 /// What the core wants done, or tells.
 #[derive(Debug)]
@@ -93,6 +97,8 @@ pub(super) struct Core {
     /// The timer of gossip, while there is nothing to gossip.
     parked: Option<Timer<Identity>>,
     gossip_interval: Duration,
+    /// Probes are so far apart that some delay makes no difference.
+    is_unhurried: bool,
     /// Malformed packets so far.
     pub rejected: u64,
 }
@@ -115,6 +121,8 @@ struct Inbox(Arc<Mutex<InboxState>>);
 
 struct InboxState {
     own: u64,
+    /// Little waits in the queue.
+    passes_on: bool,
     received: Received,
     news: Vec<Delta>,
 }
@@ -154,7 +162,8 @@ impl BroadcastHandler<Identity> for Inbox {
                 return None;
             }
             state.news.push(delta);
-            Some(key)
+            // Who lacks it gets it from its origin. Under a burst that is cheaper than everybody telling everybody.
+            state.passes_on.then_some(key)
         }))
     }
 }
@@ -210,7 +219,7 @@ impl Core {
             periodic_gossip: periodic(config.gossip_interval, 3),
             ..Config::simple()
         };
-        let state = InboxState { own: instance, received: Received::default(), news: Vec::new() };
+        let state = InboxState { own: instance, passes_on: true, received: Received::default(), news: Vec::new() };
         let inbox = Inbox(Arc::new(Mutex::new(state)));
         Core {
             foca: Foca::with_custom_broadcast(
@@ -235,6 +244,7 @@ impl Core {
             fresh: config.probe_period.mul_f64(1.9),
             parked: None,
             gossip_interval: config.gossip_interval,
+            is_unhurried: config.probe_period >= UNHURRIED,
             rejected: 0,
         }
     }
@@ -285,6 +295,8 @@ impl Core {
             }
             self.heard.insert(Arc::clone(&header.src.name), (header.src.clone(), header.src_incarnation, now));
         }
+        let passes_on = self.gossip_backlog() <= GOSSIP_BACKLOG_MAX;
+        self.inbox.with(|state| state.passes_on = passes_on);
         if self.foca.handle_data(packet, &mut self.runtime).is_err() {
             self.rejected += 1;
         }
@@ -344,8 +356,22 @@ impl Core {
         self.foca.updates_backlog() > 0 || self.foca.custom_broadcast_backlog() > 0
     }
 
-    pub fn next_timer(&self) -> Option<Instant> {
-        self.runtime.timers.first_key_value().map(|((at, _), _)| *at)
+    /// When the first timer is due, and the first of those that may be late by [`crate::clock::Clock::COARSE`].
+    pub fn next_timers(&self) -> (Option<Instant>, Option<Instant>) {
+        let is_calm = |timer: &Timer<Identity>| match timer {
+            Timer::ProbeRandomMember(_) => self.is_unhurried,
+            Timer::PeriodicAnnounce(_) | Timer::PeriodicAnnounceDown(_) => true,
+            _ => false,
+        };
+        let (mut exact, mut calm) = (None, None);
+        for ((at, _), timer) in &self.runtime.timers {
+            let first = if is_calm(timer) { &mut calm } else { &mut exact };
+            first.get_or_insert(*at);
+            if exact.is_some() && calm.is_some() {
+                break;
+            }
+        }
+        (exact, calm)
     }
 
     /// Fires what is due, in order.

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -34,6 +34,7 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     view: Arc<ArcSwap<View>>,
     changed: watch::Receiver<u64>,
+    beat: Arc<Notify>,
     metrics: ClusterMetrics,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -82,8 +83,16 @@ impl Cluster {
         let metrics = env.metrics.clone();
         metrics.peer_info.with_label_values(&[&name]).set(1);
         let tasks = vec![tokio::spawn(link::serve(env, listener)), tokio::spawn(node.run())];
-        let inner =
-            Inner { name, address: advertised, commands, view: running.view, changed: running.changed, metrics, tasks };
+        let inner = Inner {
+            name,
+            address: advertised,
+            commands,
+            view: running.view,
+            changed: running.changed,
+            beat: running.beat,
+            metrics,
+            tasks,
+        };
         let cluster = Cluster(Arc::new(inner));
         match running.first_round.await {
             Ok(Err(error)) => Err(error),
@@ -154,6 +163,12 @@ impl Cluster {
         let mut changed = self.0.changed.clone();
         changed.mark_unchanged();
         changed
+    }
+
+    /// Ends about twice a second, with whatever else this node has to do, so that regular work of others wakes the
+    /// process no more often. For one task.
+    pub async fn beat(&self) {
+        self.0.beat.notified().await;
     }
 
     /// Sends a changed record to all members. Call it *after* the change is in the [`State`].

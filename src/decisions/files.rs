@@ -63,8 +63,6 @@ pub struct Files {
     bounds: Bounds,
     list: VecDeque<File>,
     bytes: u64,
-    /// Nothing more is written to the last file.
-    full: bool,
 }
 
 impl Files {
@@ -74,23 +72,27 @@ impl Files {
         let mut list: Vec<File> = listing.iter().filter_map(|(name, bytes)| File::parse(name, *bytes)).collect();
         list.sort_by_key(|file| file.number);
         let bytes = list.iter().map(|file| file.bytes).sum();
-        Files { bounds, list: list.into(), bytes, full: false }
+        Files { bounds, list: list.into(), bytes }
     }
 
-    /// In which file the next block of this size has its place, and whether it is a new one.
-    pub fn place(&mut self, bytes: u64, now: Time) -> (File, bool) {
-        let fits = |file: &&File| {
-            let age = now - file.began();
-            !self.full && file.bytes + bytes <= self.bounds.file_bytes() && age <= self.bounds.file_age()
-        };
-        if let Some(last) = self.list.back().filter(fits) {
-            return (last.clone(), false);
+    /// Whether another file is to follow the last one, once it has so many bytes more.
+    #[must_use]
+    pub fn is_full_with(&self, bytes: u64, now: Time) -> bool {
+        self.list.back().is_some_and(|last| {
+            last.bytes + bytes >= self.bounds.file_bytes() || now - last.began() > self.bounds.file_age()
+        })
+    }
+
+    /// The file to write to: the last one, or a new one that begins at this moment. A last one without anything in it
+    /// is new: while the disk refuses, a new file for each attempt would leave many empty ones.
+    pub fn last_or_new(&mut self, begins: Option<Time>, now: Time) -> File {
+        if let Some(last) = self.list.back().filter(|last| begins.is_none() || last.bytes == 0) {
+            return last.clone();
         }
-        self.full = false;
         let number = self.list.back().map_or(1, |last| last.number + 1);
-        let file = File { number, began: now.timestamp_millis(), bytes: 0 };
+        let file = File { number, began: begins.unwrap_or(now).timestamp_millis(), bytes: 0 };
         self.list.push_back(file.clone());
-        (file, true)
+        file
     }
 
     /// So much was added to the last file.
@@ -99,11 +101,6 @@ impl Files {
             last.bytes += bytes;
             self.bytes += bytes;
         }
-    }
-
-    /// The last file may end with a torn block: the next one goes elsewhere.
-    pub fn close_last(&mut self) {
-        self.full = true;
     }
 
     /// Takes out what has to go, oldest first, so that `room` more bytes fit. The last file stays.
@@ -150,9 +147,11 @@ mod tests {
         Time::from_timestamp(1_800_000_000 + 60 * minutes, 0).unwrap()
     }
 
+    /// Returns how many files went, and the number of the one that was written to.
     fn write(files: &mut Files, bytes: u64, now: Time) -> (usize, u64) {
+        let begins = files.is_full_with(0, now).then_some(now);
         let gone = files.expire(bytes, now).len();
-        let (file, _) = files.place(bytes, now);
+        let file = files.last_or_new(begins, now);
         files.grown(bytes);
         (gone, file.number)
     }
@@ -173,15 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_old_or_torn_file_is_followed_by_another() {
+    fn a_full_or_old_file_is_followed_by_another() {
         let mut files = Files::of(vec![], BOUNDS);
         assert_eq!(write(&mut files, 100, at(0)), (0, 1));
         assert_eq!(write(&mut files, 100, at(60)), (0, 1));
-        assert_eq!(write(&mut files, 100, at(61)), (0, 2), "old");
-        assert_eq!(write(&mut files, FILE_BYTES_MIN, at(61)), (0, 3), "full");
-        files.close_last();
-        assert_eq!(write(&mut files, 1, at(61)), (0, 4), "torn");
-        assert_eq!(write(&mut files, 1, at(61)), (0, 4));
+        assert_eq!(write(&mut files, FILE_BYTES_MIN, at(61)), (0, 2), "old");
+        assert_eq!(write(&mut files, 1, at(61)), (0, 3), "full");
+        assert_eq!(write(&mut files, 1, at(61)), (0, 3));
+        assert!(files.is_full_with(FILE_BYTES_MIN, at(61)));
+        let begun = |files: &mut Files| files.last_or_new(Some(at(62)), at(62)).number;
+        assert_eq!((begun(&mut files), begun(&mut files)), (4, 4), "nothing came into it");
     }
 
     #[test]

@@ -11,14 +11,20 @@ pub const CONTENT_BYTES_MAX: usize = 4 << 20;
 /// Places that look like a head and are none, in one file. Whoever makes more has made them on purpose.
 const FALSE_HEADS_MAX: usize = 256;
 
-/// Appends a block with its head.
-pub fn push(out: &mut Vec<u8>, content: &[u8]) {
+/// Makes room for the head of a block whose content is appended next. Returns where it is, for [`end`].
+pub fn begin(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; HEAD_BYTES]);
+    out.len() - HEAD_BYTES
+}
+
+/// Everything behind the head is the content: the block is whole.
+pub fn end(out: &mut [u8], head: usize) {
+    let Some((head, content)) = out.get_mut(head..).and_then(|block| block.split_at_mut_checked(HEAD_BYTES)) else {
+        return;
+    };
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
-    out.reserve(HEAD_BYTES + content.len());
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&xxh64(content, u64::from(length)).to_le_bytes());
-    out.extend_from_slice(content);
+    let sum = xxh64(content, u64::from(length));
+    head.copy_from_slice(&[&MAGIC[..], &length.to_le_bytes(), &sum.to_le_bytes()].concat());
 }
 
 /// The whole blocks of a file.
@@ -71,6 +77,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn push(out: &mut Vec<u8>, content: &[u8]) {
+        let head = begin(out);
+        out.extend_from_slice(content);
+        end(out, head);
+    }
 
     fn file(contents: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();

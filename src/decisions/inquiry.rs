@@ -6,7 +6,7 @@ use super::{
     Findings,
     model::{Decision, Outcome},
     query::{Pattern, Query},
-    wire::{Block, Book, Dictionary},
+    wire::{Book, Dictionary},
 };
 use crate::{
     alert::{
@@ -65,9 +65,9 @@ struct AnswerMessage {
     oldest: Option<i64>,
     #[prost(sint64, optional, tag = "4")]
     newest: Option<i64>,
-    /// One for each name that the node has had, in the order of the answer.
-    #[prost(message, repeated, tag = "5")]
-    blocks: Vec<Block>,
+    /// Blocks: one for each name that the node has had, in the order of the answer.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    blocks: Vec<Vec<u8>>,
 }
 
 /// The question as it is put to the node `to`.
@@ -129,7 +129,10 @@ pub(super) fn write_answer(findings: Option<&Findings>) -> Vec<u8> {
     let of_one_name = findings.decisions.chunk_by(|a, b| a.node == b.node);
     let block = |decisions: &[Decision]| {
         let node = decisions.first().map_or("", |first| &first.node);
-        dictionary.block(node, decisions, &[])
+        let mut bytes = Vec::new();
+        dictionary.begin(&mut bytes, node);
+        decisions.iter().for_each(|decision| dictionary.write_decision(&mut bytes, decision));
+        bytes
     };
     AnswerMessage {
         off: false,
@@ -148,7 +151,9 @@ pub(super) fn read_answer(bytes: &[u8]) -> Result<Option<Findings>, prost::Decod
         return Ok(None);
     }
     let mut book = Book::default();
-    message.blocks.into_iter().for_each(|block| book.add(block));
+    for block in &message.blocks {
+        book.read(block)?;
+    }
     let decisions = book.decisions.iter().filter_map(|(node, message)| book.decision(node, message));
     Ok(Some(Findings {
         decisions: decisions.collect(),

@@ -3,26 +3,20 @@
 //! Nothing is synced: this is a record for people, and a loss of power may cost its last seconds. Whatever goes wrong
 //! with the disk is said once and costs decisions, never more.
 
-use std::{io, sync::Arc};
-
-use prost::Message as _;
+use std::sync::Arc;
 
 use super::{
     files::{Bounds, DIRECTORY, File, Files},
     frame,
-    model::Decision,
-    runs::Repeat,
-    wire::{Book, Dictionary},
+    wire::Book,
 };
 use crate::{clock::Time, metrics::Metrics, store::Disk};
 
 pub struct Log {
     disk: Arc<dyn Disk>,
     metrics: Arc<Metrics>,
-    node: Arc<str>,
     bytes_max: u64,
     files: Files,
-    dictionary: Dictionary,
     /// The disk refused the last write.
     failing: bool,
     /// Damage is said once.
@@ -31,15 +25,14 @@ pub struct Log {
 
 impl Log {
     /// Finds what is there. What cannot be read is left alone.
-    pub fn open(disk: Arc<dyn Disk>, metrics: Arc<Metrics>, node: Arc<str>, bounds: Bounds) -> Self {
+    pub fn open(disk: Arc<dyn Disk>, metrics: Arc<Metrics>, bounds: Bounds) -> Self {
         let listing = disk.list(DIRECTORY).unwrap_or_else(|error| {
             tracing::warn!(component = "decisions", err = %error, "the old decisions cannot be listed");
             Vec::new()
         });
         let files = Files::of(listing, bounds);
-        let dictionary = Dictionary::default();
         let bytes_max = bounds.bytes;
-        let log = Log { disk, metrics, node, bytes_max, files, dictionary, failing: false, said_damage: false };
+        let log = Log { disk, metrics, bytes_max, files, failing: false, said_damage: false };
         log.show_size();
         log
     }
@@ -68,7 +61,7 @@ impl Log {
         let mut book = Book::default();
         let mut is_damaged = found.damaged > 0;
         for content in found.contents {
-            is_damaged |= !book.read(content);
+            is_damaged |= book.read(content).is_err();
         }
         if is_damaged && !self.said_damage {
             self.said_damage = true;
@@ -82,47 +75,30 @@ impl Log {
         Some(book)
     }
 
-    /// Writes these down, in one block.
-    pub fn append(&mut self, decisions: &[Decision], repeats: &[Repeat], now: Time) {
-        if decisions.is_empty() && repeats.is_empty() {
-            return;
-        }
-        let began = decisions.first().map_or(now, |first| first.at);
-        let mut bytes = self.frame(decisions, repeats);
-        let (mut file, mut is_new) = self.files.place(bytes.len() as u64, began);
-        if is_new {
-            self.dictionary.clear();
-            bytes = self.frame(decisions, repeats);
-        }
-        if bytes.len() as u64 > self.bytes_max {
-            self.metrics.limit_reached_total.with_label_values(&["decision_size"]).inc();
-            return;
-        }
-        self.make_room(bytes.len() as u64, now);
-        let mut written = self.disk.append(&file.name(), &bytes);
-        if written.is_err() && self.failing {
-            // A new file for each attempt would leave many empty ones.
-            is_new = false;
-        } else if written.is_err() {
-            self.files.close_last();
-            self.dictionary.clear();
-            bytes = self.frame(decisions, repeats);
-            (file, is_new) = self.files.place(bytes.len() as u64, began);
-            written = self.disk.append(&file.name(), &bytes);
-        }
-        self.note(written, bytes.len() as u64, is_new);
+    /// Whether the next blocks belong into a new file, when so many bytes are added to this one.
+    pub fn is_full_with(&self, bytes: usize, now: Time) -> bool {
+        self.files.is_full_with(bytes as u64, now)
     }
 
-    fn note(&mut self, written: io::Result<()>, bytes: u64, is_new: bool) {
-        match written {
+    /// Writes blocks down; `begins`: a new file starts with them, at this moment. `false`: they are lost, and the file
+    /// may end with a torn one.
+    pub fn append(&mut self, blocks: &[u8], begins: Option<Time>, now: Time) -> bool {
+        let bytes = blocks.len() as u64;
+        let file = self.files.last_or_new(begins, now);
+        if file.bytes + bytes > self.bytes_max {
+            self.metrics.limit_reached_total.with_label_values(&["decision_size"]).inc();
+            return false;
+        }
+        self.make_room(bytes, now);
+        let written = self.disk.append(&file.name(), blocks);
+        match &written {
             Ok(()) => {
                 self.files.grown(bytes);
                 self.failing = false;
             }
             Err(error) => {
                 self.metrics.decisions_write_errors_total.inc();
-                self.dictionary.clear();
-                if !self.failing || is_new {
+                if !self.failing {
                     tracing::warn!(component = "decisions", err = %error,
                         "decisions cannot be written down; the record has a gap until the disk takes them again");
                 }
@@ -130,6 +106,7 @@ impl Log {
             }
         }
         self.show_size();
+        written.is_ok()
     }
 
     /// Lets go what is too old.
@@ -145,13 +122,6 @@ impl Log {
                     "an old file of decisions cannot be removed");
             }
         }
-    }
-
-    fn frame(&mut self, decisions: &[Decision], repeats: &[Repeat]) -> Vec<u8> {
-        let block = self.dictionary.block(&self.node, decisions, repeats);
-        let mut bytes = Vec::new();
-        frame::push(&mut bytes, &block.encode_to_vec());
-        bytes
     }
 
     fn show_size(&self) {

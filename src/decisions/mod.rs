@@ -2,7 +2,7 @@
 //! answer.
 //!
 //! In comes one [`Decision`] for each look of a group after which nothing was sent and for each attempt to send
-//! ([`Decisions::record`], [`Decisions::note`]); both cost the pipeline a short lock and wait for nothing. The same
+//! ([`Decisions::record`], [`Decisions::note`]); both cost the pipeline a short lock and a write to memory. The same
 //! decision again and again is counted, not written ([`Run`]). A task writes what has gathered to numbered
 //! files in the storage path, bounded by size and age. Out goes a page of decisions that fit a [`Query`]: of this node,
 //! or of all ([`Reader`]).
@@ -19,6 +19,7 @@ mod model;
 mod query;
 mod reader;
 mod runs;
+mod said;
 mod texts;
 mod wire;
 
@@ -39,6 +40,7 @@ use self::{
     log::Log,
     query::Search,
     runs::{RUN_MAX, Repeat, Runs},
+    wire::Dictionary,
 };
 pub use self::{
     merge::{Cursor, NoCursor},
@@ -58,12 +60,12 @@ use crate::{
 
 /// How long decisions gather before they are written …
 const GATHER: Duration = Duration::from_secs(1);
-/// … or until so many alerts stand in them.
-const GATHERED_MAX: usize = 4_096;
-/// Alerts in decisions that wait to be written, about 10 MB. Beyond it decisions are dropped.
-const WAITING_MAX: usize = 65_536;
-/// Alerts in one block.
-const BLOCK_MAX: usize = 512;
+/// … or until they have so many bytes.
+const GATHERED_MAX: usize = 256 << 10;
+/// What may wait to be written. Beyond it decisions are dropped.
+const WAITING_MAX: usize = 8 << 20;
+/// A block takes no more from then on: damage costs one.
+const BLOCK_BYTES: usize = 128 << 10;
 /// Time between looks for what is too old.
 const CLEAN_UP: Duration = Duration::from_secs(600);
 /// Searches at once: each holds a file in memory.
@@ -107,17 +109,44 @@ struct Pace {
     hurry: Notify,
 }
 
-/// What waits to be written.
+/// What waits to be written, as it goes to the disk. Decisions are written here while all that they speak of is at hand:
+/// keeping them for later would cost more than writing them down.
 #[derive(Debug, Default)]
 struct Queue {
-    decisions: Vec<Decision>,
-    repeats: Vec<Repeat>,
-    /// Alerts in it, and one for each decision.
-    weight: usize,
+    blocks: Vec<u8>,
+    /// To write to next.
+    spare: Vec<u8>,
+    /// Where the head of the block is that is not whole yet.
+    open: Option<usize>,
+    dictionary: Dictionary,
+    /// These blocks begin a new file.
+    begins_file: bool,
+    /// Of the first decision in them.
+    began: Option<Time>,
     /// Of the newest decision.
     id: u64,
     newest: Option<Time>,
     cleaned_up: Option<Time>,
+}
+
+impl Queue {
+    /// The block to write to, begun if there is none.
+    fn block(&mut self, node: &str) -> (&mut Vec<u8>, &mut Dictionary) {
+        if self.open.is_some_and(|head| self.blocks.len() - head > BLOCK_BYTES) {
+            self.close_block();
+        }
+        if self.open.is_none() {
+            self.open = Some(frame::begin(&mut self.blocks));
+            self.dictionary.begin(&mut self.blocks, node);
+        }
+        (&mut self.blocks, &mut self.dictionary)
+    }
+
+    fn close_block(&mut self) {
+        if let Some(head) = self.open.take() {
+            frame::end(&mut self.blocks, head);
+        }
+    }
 }
 
 impl fmt::Debug for Decisions {
@@ -155,7 +184,7 @@ impl Decisions {
         }
         let bounds = Bounds { bytes: config.bytes_max, age: age_max };
         let node: Arc<str> = node.into();
-        let mut log = Log::open(Arc::clone(disk), Arc::clone(metrics), Arc::clone(&node), bounds);
+        let mut log = Log::open(Arc::clone(disk), Arc::clone(metrics), bounds);
         log.expire(clock.now());
         let (id, newest) = log.newest().map_or((0, None), |(id, at)| (id, Some(at)));
         let inner = Arc::new(Inner {
@@ -188,7 +217,7 @@ impl Decisions {
     }
 
     /// A decision that is worth a line each time. `make` is not called when the record is off.
-    pub fn record(&self, run: &mut Run, make: impl FnOnce() -> Decision) {
+    pub fn record(&self, run: &mut Run, make: impl FnOnce() -> Box<Decision>) {
         if let Some(inner) = &self.0 {
             run.end();
             inner.push(make());
@@ -197,7 +226,7 @@ impl Decisions {
 
     /// A decision that may be the one of before: then it is counted and `make` is not called.
     #[inline]
-    pub fn note(&self, run: &mut Run, signature: Signature, now: Time, make: impl FnOnce() -> Decision) {
+    pub fn note(&self, run: &mut Run, signature: Signature, now: Time, make: impl FnOnce() -> Box<Decision>) {
         let Some(inner) = self.0.as_ref().filter(|_| !run.repeats(signature, now)) else { return };
         run.end();
         if lock(&inner.runs).is_full() {
@@ -235,26 +264,26 @@ struct Findings {
 
 impl Inner {
     /// Returns its number; `None`: there is no room.
-    fn push(&self, mut decision: Decision) -> Option<u64> {
-        let weight = 1 + decision.alerts.len();
+    fn push(&self, mut decision: Box<Decision>) -> Option<u64> {
         let now = self.clock.now();
-        decision.node = Arc::clone(&self.node);
         (decision.at, decision.last) = (now, now);
         let mut queue = lock(&self.queue);
-        if queue.weight + weight > WAITING_MAX {
+        if queue.blocks.len() > WAITING_MAX {
             drop(queue);
             self.metrics.limit_reached_total.with_label_values(&["decisions"]).inc();
             return None;
         }
         queue.id += 1;
-        queue.weight += weight;
         queue.newest = Some(now);
-        let (id, is_much) = (queue.id, queue.weight >= GATHERED_MAX);
+        queue.began.get_or_insert(now);
+        let id = queue.id;
         decision.id = id;
-        queue.decisions.push(decision);
+        let (block, dictionary) = queue.block(&self.node);
+        dictionary.write_decision(block, &decision);
+        let bytes = queue.blocks.len();
         drop(queue);
         self.metrics.decisions_recorded_total.inc();
-        self.after_push(is_much);
+        self.after_push(bytes);
         Some(id)
     }
 
@@ -262,17 +291,22 @@ impl Inner {
         if repeats.is_empty() {
             return;
         }
-        lock(&self.queue).repeats.extend_from_slice(repeats);
-        self.after_push(false);
+        let mut queue = lock(&self.queue);
+        for repeat in repeats {
+            Dictionary::write_repeat(queue.block(&self.node).0, *repeat);
+        }
+        let bytes = queue.blocks.len();
+        drop(queue);
+        self.after_push(bytes);
     }
 
-    fn after_push(&self, is_much: bool) {
+    fn after_push(&self, bytes: usize) {
         if self.mode == WriterMode::Task {
             self.write();
             return;
         }
         self.pace.came.notify_one();
-        if is_much {
+        if bytes > GATHERED_MAX {
             self.pace.hurry.notify_one();
         }
     }
@@ -280,29 +314,63 @@ impl Inner {
     /// Writes what has gathered.
     fn write(&self) {
         let now = self.clock.now();
-        // Taken first, so that batches are written in the order of their numbers.
-        let mut log = lock(&self.log);
-        let (decisions, repeats, cleans_up) = {
+        if self.wants_clean_up(now) {
+            let repeats = lock(&self.runs).sweep(now);
             let mut queue = lock(&self.queue);
-            let cleans_up = queue.cleaned_up.is_none_or(|at| now - at >= delta(CLEAN_UP) || now < at);
-            if cleans_up {
-                queue.cleaned_up = Some(now);
+            for repeat in repeats {
+                Dictionary::write_repeat(queue.block(&self.node).0, repeat);
             }
-            queue.weight = 0;
-            (std::mem::take(&mut queue.decisions), std::mem::take(&mut queue.repeats), cleans_up)
-        };
-        let mut repeats = repeats.as_slice();
-        let mut rest = decisions.as_slice();
-        while !rest.is_empty() || !repeats.is_empty() {
-            let (block, behind) = rest.split_at(block_length(rest));
-            log.append(block, repeats, now);
-            (rest, repeats) = (behind, &[]);
+            drop(queue);
+            lock(&self.log).expire(now);
         }
-        if cleans_up {
-            let ended = lock(&self.runs).sweep(now);
-            log.append(&[], &ended, now);
-            log.expire(now);
+        // Taken first, so that blocks are written in their order.
+        let mut log = lock(&self.log);
+        let (blocks, begins) = self.take(&log, now);
+        if blocks.is_empty() {
+            return;
         }
+        if !log.append(&blocks, begins, now) {
+            // What was said in them has to be said again, in a file that does not end with a torn block.
+            let mut queue = lock(&self.queue);
+            queue.dictionary.clear();
+            queue.begins_file = true;
+        }
+        self.keep_for_later(blocks);
+    }
+
+    /// While much is written, the memory is used again; when it is little, the memory is given back.
+    fn keep_for_later(&self, mut blocks: Vec<u8>) {
+        if blocks.capacity() <= 2 * GATHERED_MAX && blocks.len() > GATHERED_MAX / 8 {
+            blocks.clear();
+            lock(&self.queue).spare = blocks;
+        }
+    }
+
+    /// What is to be written, and when the file begins that it is the beginning of.
+    fn take(&self, log: &Log, now: Time) -> (Vec<u8>, Option<Time>) {
+        let mut queue = lock(&self.queue);
+        queue.close_block();
+        let spare = std::mem::take(&mut queue.spare);
+        let blocks = std::mem::replace(&mut queue.blocks, spare);
+        let began = queue.began.take().unwrap_or(now);
+        if blocks.is_empty() {
+            return (blocks, None);
+        }
+        let begins = queue.begins_file.then_some(began);
+        queue.begins_file = begins.is_none() && log.is_full_with(blocks.len(), now);
+        if queue.begins_file {
+            queue.dictionary.clear();
+        }
+        (blocks, begins)
+    }
+
+    fn wants_clean_up(&self, now: Time) -> bool {
+        let mut queue = lock(&self.queue);
+        let wants = queue.cleaned_up.is_none_or(|at| now - at >= delta(CLEAN_UP) || now < at);
+        if wants {
+            queue.cleaned_up = Some(now);
+        }
+        wants
     }
 
     fn find(&self, query: &Query, below: Option<u64>) -> Findings {
@@ -345,16 +413,6 @@ impl Inner {
             WriterMode::Thread => tokio::task::spawn_blocking(move || work(&self)).await.unwrap_or_default(),
         }
     }
-}
-
-/// How many of these go into one block.
-fn block_length(decisions: &[Decision]) -> usize {
-    let mut weight = 0;
-    let fits = |decision: &&Decision| {
-        weight += 1 + decision.alerts.len();
-        weight <= BLOCK_MAX
-    };
-    decisions.iter().take_while(fits).count().max(usize::from(!decisions.is_empty()))
 }
 
 /// Ends with the last handle.

@@ -88,16 +88,16 @@ impl Query {
         }
         let fits = |fingerprint: Fingerprint| {
             self.fingerprint.is_none_or(|wanted| wanted == fingerprint)
-                && (self.matchers.is_empty() || self.fits_pairs(fingerprint, book))
+                && (self.matchers.is_empty() || self.fits_set(fingerprint, book))
         };
         message.alerts().any(fits)
             || (message.totals().all() as usize > message.alerts().len()
                 && self.may_be_in(&book.group(message).1.labels))
     }
 
-    fn fits_pairs(&self, fingerprint: Fingerprint, book: &Book) -> bool {
-        let Some(pairs) = book.pairs(fingerprint) else { return false };
-        self.matchers.iter().all(|matcher| matcher.matches_value(pairs.get(matcher.name())))
+    fn fits_set(&self, fingerprint: Fingerprint, book: &Book) -> bool {
+        let Some(set) = book.set(fingerprint) else { return false };
+        self.matchers.iter().all(|matcher| matcher.matches_value(set.get(matcher.name())))
     }
 
     /// Of a group with more alerts than are listed.

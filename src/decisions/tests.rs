@@ -49,19 +49,16 @@ impl Bench {
 
     /// An attempt that was taken.
     fn tell(&self, name: &str) {
-        self.decisions.record(lock(&self.runs).entry(name.to_owned()).or_default(), || told(name));
+        self.decisions.record(lock(&self.runs).entry(name.to_owned()).or_default(), || Box::new(told(name)));
     }
 
     /// A look after which nothing was due.
     fn idle(&self, name: &str) {
         let mut runs = lock(&self.runs);
         let run = runs.entry(name.to_owned()).or_default();
-        self.decisions.note(run, Signature::new().with_text(name), self.clock.now(), || Decision {
-            outcome: Outcome::NotDue,
-            why: Why::NothingNew,
-            attempt: None,
-            log: None,
-            ..told(name)
+        self.decisions.note(run, Signature::new().with_text(name), self.clock.now(), || {
+            let decision = Decision { outcome: Outcome::NotDue, why: Why::NothingNew, ..told(name) };
+            Box::new(Decision { attempt: None, log: None, ..decision })
         });
     }
 
@@ -258,7 +255,7 @@ async fn alerts_of_a_huge_group_that_are_only_counted_are_found_by_its_labels() 
     let bench = Bench::new(CONFIG);
     let decision = told("a");
     let totals = Totals { firing: 1_000, ..Totals::default() };
-    bench.decisions.record(&mut Run::default(), || Decision { totals, ..decision });
+    bench.decisions.record(&mut Run::default(), || Box::new(Decision { totals, ..decision }));
     let hidden: Labels = [("alertname", "a"), ("job", "hidden")].into_iter().collect();
     let query = |labels: &Labels| Query {
         fingerprint: Some(labels.fingerprint()),
@@ -438,7 +435,7 @@ async fn on_a_real_disk_it_is_written_in_the_background() {
     let open = || Decisions::open(CONFIG, "n1", &disk, &Clock::system(), &metrics(), WriterMode::Thread);
     let decisions = open();
     for number in 0..2_000 {
-        decisions.record(&mut Run::default(), || told(&format!("g{number}")));
+        decisions.record(&mut Run::default(), || Box::new(told(&format!("g{number}"))));
     }
     let reader = Reader::new(decisions.clone(), "n1", None);
     let page = reader.local(&Query { limit: 500, ..Query::default() }).await;

@@ -1,25 +1,22 @@
-//! Label sets as bytes: each name and value behind its length. Read lazily, since a search looks at a few labels of
-//! many sets.
+//! Label sets of groups as bytes: each name and value behind its length.
 
 use crate::alert::Labels;
 
 /// Larger label sets are left out of the record; the alert keeps its fingerprint.
 pub const LABELS_BYTES_MAX: usize = 8 << 10;
 
-/// Room for the labels of most alerts.
-const USUAL_BYTES: usize = 384;
-
-/// `None`: too large.
-pub fn write(labels: &Labels) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(USUAL_BYTES);
+/// Appends the pairs. `false`: they are too large, and nothing was written.
+pub fn write(labels: &Labels, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
     for (name, value) in labels.iter() {
-        if out.len() + name.len() + value.len() > LABELS_BYTES_MAX {
-            return None;
+        if out.len() - start + name.len() + value.len() > LABELS_BYTES_MAX {
+            out.truncate(start);
+            return false;
         }
-        push(&mut out, name);
-        push(&mut out, value);
+        push(out, name);
+        push(out, value);
     }
-    Some(out)
+    true
 }
 
 fn push(out: &mut Vec<u8>, text: &str) {
@@ -50,12 +47,6 @@ impl<'a> Pairs<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    /// The value of this label, empty if there is none.
-    #[must_use]
-    pub fn get(mut self, wanted: &str) -> &'a str {
-        self.find(|(name, _)| *name == wanted).map_or("", |(_, value)| value)
-    }
-
     /// `None` if the bytes are not all pairs.
     #[must_use]
     pub fn labels(mut self) -> Option<Labels> {
@@ -84,25 +75,23 @@ mod tests {
     #[test]
     fn a_set_that_is_too_large_is_left_out() {
         let labels: Labels = [("a", "x".repeat(LABELS_BYTES_MAX))].into_iter().collect();
-        assert_eq!(write(&labels), None);
-        assert_eq!(write(&Labels::default()), Some(vec![]));
+        let mut out = vec![1];
+        assert!(!write(&labels, &mut out) && write(&Labels::default(), &mut out));
+        assert_eq!(out, [1]);
     }
 
     proptest! {
         #[test]
         fn a_set_comes_back(pairs in proptest::collection::vec((".{0,20}", ".{0,200}"), 0..8)) {
             let labels = Labels::from_pairs(pairs);
-            let bytes = write(&labels).unwrap();
-            prop_assert_eq!(Pairs(&bytes).labels().unwrap(), labels.clone());
-            for (name, value) in labels.iter() {
-                prop_assert_eq!(Pairs(&bytes).get(name), value);
-            }
+            let mut bytes = Vec::new();
+            prop_assert!(write(&labels, &mut bytes));
+            prop_assert_eq!(Pairs(&bytes).labels().unwrap(), labels);
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = Pairs(&bytes).labels();
-            prop_assert!(Pairs(&bytes).get("alertname").len() <= bytes.len());
         }
     }
 }

@@ -1,20 +1,24 @@
 //! Decisions in protobuf, as they lie on disk and go between nodes.
 //!
-//! Label sets and groups stand once in a file (or an answer) and are referred to by number; whoever reads needs the
-//! whole of it. Unknown fields are passed over, so that older and newer nodes read each other.
+//! Label sets and groups stand once in a file (or an answer), the names that sets have in common once in a block; all
+//! are referred to by number, and whoever reads needs the whole file. Unknown fields are passed over, so that older and newer nodes read each other.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, mem, sync::Arc, time::Duration};
 
-use prost::Message as _;
+use prost::{
+    Message as _,
+    encoding::{self, WireType},
+};
 use xxhash_rust::xxh64::Xxh64;
 
 use super::{
     model::{Alert, Attempt, Claim, Decision, Group, Logged, Muted, Outcome, Phase, Slot, Status, Totals, Why},
     runs::Repeat,
-    texts::{self, Pairs},
+    said::Said,
+    texts::{self, LABELS_BYTES_MAX, Pairs},
 };
 use crate::{
-    alert::{Fingerprint, FingerprintMap, Labels},
+    alert::{Fingerprint, FingerprintMap, Labels, value_in},
     clock::Time,
 };
 
@@ -26,28 +30,51 @@ const NAME_BYTES_MAX: usize = 256;
 /// Label sets in one block; beyond it alerts go without.
 const SETS_BYTES_MAX: usize = 2 << 20;
 
-/// What is written at one time.
+/// Numbers of the fields of a [`Block`].
+const NODE: u32 = 1;
+const LABELS: u32 = 2;
+const GROUPS: u32 = 3;
+const DECISIONS: u32 = 4;
+const REPEATS: u32 = 5;
+const NAMES: u32 = 6;
+
+/// What is written at one time: see [`Dictionary`].
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Block {
+struct Block {
     /// The node that decided.
     #[prost(string, tag = "1")]
-    pub node: String,
+    node: String,
     #[prost(message, repeated, tag = "2")]
     labels: Vec<LabelsMessage>,
     #[prost(message, repeated, tag = "3")]
     groups: Vec<GroupMessage>,
     #[prost(message, repeated, tag = "4")]
-    pub decisions: Vec<DecisionMessage>,
+    decisions: Vec<DecisionMessage>,
     #[prost(message, repeated, tag = "5")]
     repeats: Vec<RepeatMessage>,
+    #[prost(message, repeated, tag = "6")]
+    names: Vec<NamesMessage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct LabelsMessage {
     #[prost(fixed64, tag = "1")]
     fingerprint: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    pairs: Vec<u8>,
+    /// Number of the names.
+    #[prost(fixed64, tag = "3")]
+    names: u64,
+    /// [`Labels::values_text`].
+    #[prost(string, tag = "4")]
+    values: String,
+}
+
+/// The names that label sets have.
+#[derive(Clone, PartialEq, prost::Message)]
+struct NamesMessage {
+    #[prost(fixed64, tag = "1")]
+    number: u64,
+    #[prost(string, repeated, tag = "2")]
+    names: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -107,8 +134,8 @@ pub struct DecisionMessage {
     phase: u32,
     #[prost(string, repeated, tag = "19")]
     order: Vec<String>,
-    #[prost(message, optional, boxed, tag = "20")]
-    attempt: Option<Box<AttemptMessage>>,
+    #[prost(message, optional, tag = "20")]
+    attempt: Option<AttemptMessage>,
     #[prost(uint64, optional, tag = "21")]
     tells: Option<u64>,
     #[prost(sint64, tag = "22")]
@@ -172,70 +199,44 @@ struct RepeatMessage {
 /// What a file (or an answer) has said already.
 #[derive(Debug, Default)]
 pub struct Dictionary {
-    labels: FingerprintMap<()>,
-    groups: FingerprintMap<()>,
+    said: Said,
     /// Of the block at hand.
     sets_bytes: usize,
+    /// Used again and again.
+    message: DecisionMessage,
+    pairs: Vec<u8>,
 }
 
 impl Dictionary {
     pub fn clear(&mut self) {
-        *self = Dictionary::default();
+        self.said.clear();
     }
 
-    /// Everything that is needed to read these, as far as it was not said before.
-    pub fn block<'d>(
-        &mut self,
-        node: &str,
-        decisions: impl IntoIterator<Item = &'d Decision>,
-        repeats: &[Repeat],
-    ) -> Block {
-        let mut block = Block { node: node.to_owned(), ..Block::default() };
+    /// Begins a [`Block`]; what is appended by the other methods belongs to it.
+    pub fn begin(&mut self, out: &mut Vec<u8>, node: &str) {
         self.sets_bytes = 0;
-        for decision in decisions {
-            let message = self.message(&mut block, decision);
-            block.decisions.push(message);
-        }
-        block.repeats =
-            repeats.iter().map(|r| RepeatMessage { id: r.id, count: r.count, last: micros(r.last) }).collect();
-        block
+        self.said.forget_names();
+        push_bytes(out, NODE, node.as_bytes());
     }
 
-    fn message(&mut self, block: &mut Block, decision: &Decision) -> DecisionMessage {
-        let at = micros(decision.at);
-        let since = |time: Time| micros(time).saturating_sub(at);
-        let mut message = DecisionMessage {
-            id: decision.id,
-            at,
-            last: since(decision.last),
-            repeated: decision.count.saturating_sub(1),
-            outcome: place(&Outcome::ALL, &decision.outcome),
-            why: place(&Why::ALL, &decision.why),
-            group: self.group(block, decision),
-            kind: decision.integration.as_ref().map(|slot| slot.kind.to_string()).unwrap_or_default(),
-            index: decision.integration.as_ref().map_or(0, |slot| slot.index),
-            tick: decision.tick.map(since),
-            until: decision.until.map(since),
-            firing: decision.totals.firing,
-            resolved: decision.totals.resolved,
-            muted: decision.totals.muted,
-            holder: decision.claim.as_ref().map(|claim| claim.holder.to_string()),
-            phase: decision.claim.as_ref().map_or(0, |claim| place(&Phase::ALL, &claim.phase)),
-            order: decision.order.iter().map(ToString::to_string).collect(),
-            attempt: decision.attempt.as_ref().map(|attempt| Box::new(AttemptMessage::of(attempt, at))),
-            tells: decision.log.map(|log| log.tells),
-            logged: decision.log.map_or(0, |log| since(log.at)),
-            ..DecisionMessage::default()
-        };
-        message.alerts.reserve_exact(decision.alerts.len());
+    pub fn write_repeat(out: &mut Vec<u8>, repeat: Repeat) {
+        let repeat = RepeatMessage { id: repeat.id, count: repeat.count, last: micros(repeat.last) };
+        encoding::message::encode(REPEATS, &repeat, out);
+    }
+
+    /// A decision and everything that is needed to read it, as far as it was not said before.
+    pub fn write_decision(&mut self, out: &mut Vec<u8>, decision: &Decision) {
+        let mut message = mem::take(&mut self.message);
+        message.fill(decision);
+        message.group = self.write_group(out, decision);
         let mut before: Option<(&Arc<Muted>, u32)> = None;
         for alert in &decision.alerts {
-            self.labels(block, alert.fingerprint, alert.labels.as_ref());
+            self.write_labels(out, alert.fingerprint, alert.labels.as_ref());
             let muted_by = match (&alert.muted, before) {
                 (None, _) => 0,
                 (Some(muted), Some((same, place))) if Arc::ptr_eq(muted, same) || muted == same => place,
                 (Some(muted), _) => {
-                    let place = self.muted(block, &mut message.muted_by, muted);
+                    let place = self.write_muted(out, &mut message.muted_by, muted);
                     before = Some((muted, place));
                     place
                 }
@@ -244,21 +245,36 @@ impl Dictionary {
             let flags = resolved | if alert.told { TOLD } else { 0 };
             message.alerts.push(AlertMessage { fingerprint: alert.fingerprint.0, flags, muted_by });
         }
-        message
+        encoding::message::encode(DECISIONS, &message, out);
+        self.message = message;
     }
 
-    fn labels(&mut self, block: &mut Block, fingerprint: Fingerprint, labels: Option<&Labels>) {
+    fn write_labels(&mut self, out: &mut Vec<u8>, fingerprint: Fingerprint, labels: Option<&Labels>) {
         let Some(labels) = labels else { return };
-        if self.sets_bytes < SETS_BYTES_MAX
-            && self.labels.insert(fingerprint, ()).is_none()
-            && let Some(pairs) = texts::write(labels)
-        {
-            self.sets_bytes += pairs.len();
-            block.labels.push(LabelsMessage { fingerprint: fingerprint.0, pairs });
+        if self.sets_bytes >= SETS_BYTES_MAX || labels.size() > LABELS_BYTES_MAX || !self.said.is_new_set(fingerprint) {
+            return;
         }
+        let names = self.write_names(out, labels);
+        let values = labels.values_text().as_bytes();
+        self.sets_bytes += values.len();
+        // A `LabelsMessage`, without a copy.
+        begin_message(out, LABELS, 2 * NUMBER_BYTES + length_of(values));
+        encoding::fixed64::encode(1, &fingerprint.0, out);
+        encoding::fixed64::encode(3, &names, out);
+        push_bytes(out, 4, values);
     }
 
-    fn group(&mut self, block: &mut Block, decision: &Decision) -> u64 {
+    fn write_names(&mut self, out: &mut Vec<u8>, labels: &Labels) -> u64 {
+        let (number, is_new) = self.said.names(labels);
+        if is_new {
+            let names = NamesMessage { number, names: labels.names().map(str::to_owned).collect() };
+            self.sets_bytes += names.encoded_len();
+            encoding::message::encode(NAMES, &names, out);
+        }
+        number
+    }
+
+    fn write_group(&mut self, out: &mut Vec<u8>, decision: &Decision) -> u64 {
         let group = &decision.group;
         let mut hash = Xxh64::new(0);
         for part in [&group.key, &decision.receiver, &group.route] {
@@ -266,24 +282,26 @@ impl Dictionary {
             hash.update(&[0xFF]);
         }
         let number = hash.digest();
-        if self.groups.insert(Fingerprint(number), ()).is_none() {
-            block.groups.push(GroupMessage {
-                number,
-                key: cut(&group.key, 4 * TEXT_BYTES_MAX),
-                receiver: cut(&decision.receiver, TEXT_BYTES_MAX),
-                route: cut(&group.route, TEXT_BYTES_MAX),
-                labels: texts::write(&group.labels).unwrap_or_default(),
-            });
+        if self.said.is_new_group(number) {
+            self.pairs.clear();
+            texts::write(&group.labels, &mut self.pairs);
+            let key = cut(&group.key, 4 * TEXT_BYTES_MAX);
+            let [receiver, route] = [&decision.receiver, &group.route].map(|text| cut(text, TEXT_BYTES_MAX));
+            let fields = [key.as_bytes(), receiver.as_bytes(), route.as_bytes(), &self.pairs];
+            // A `GroupMessage`, without a copy.
+            begin_message(out, GROUPS, NUMBER_BYTES + fields.iter().map(|field| length_of(field)).sum::<usize>());
+            encoding::fixed64::encode(1, &number, out);
+            (2..).zip(fields).for_each(|(tag, field)| push_bytes(out, tag, field));
         }
         number
     }
 
     /// Its place in the list, from 1.
-    fn muted(&mut self, block: &mut Block, list: &mut Vec<MutedMessage>, muted: &Muted) -> u32 {
+    fn write_muted(&mut self, out: &mut Vec<u8>, list: &mut Vec<MutedMessage>, muted: &Muted) -> u32 {
         let message = match muted {
             Muted::Silences(ids) => MutedMessage { stage: 1, names: names(ids), ..MutedMessage::default() },
             Muted::Inhibited { source, labels, rule } => {
-                self.labels(block, *source, labels.as_ref());
+                self.write_labels(out, *source, labels.as_ref());
                 MutedMessage { stage: 2, source: source.0, rule: *rule, names: Vec::new() }
             }
             Muted::MuteIntervals(list) => MutedMessage { stage: 3, names: names(list), ..MutedMessage::default() },
@@ -299,13 +317,61 @@ impl Dictionary {
     }
 }
 
+/// A number of fixed size with its key.
+const NUMBER_BYTES: usize = 1 + 8;
+
+/// Of a text or bytes with their key, if that is below 16.
+fn length_of(bytes: &[u8]) -> usize {
+    1 + encoding::encoded_len_varint(bytes.len() as u64) + bytes.len()
+}
+
+fn begin_message(out: &mut Vec<u8>, tag: u32, length: usize) {
+    encoding::encode_key(tag, WireType::LengthDelimited, out);
+    encoding::encode_varint(length as u64, out);
+}
+
+fn push_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
+    encoding::encode_key(tag, WireType::LengthDelimited, out);
+    encoding::encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+impl DecisionMessage {
+    /// Everything but the alerts and the group; what was in it before is gone.
+    fn fill(&mut self, decision: &Decision) {
+        let at = micros(decision.at);
+        let since = |time: Time| micros(time).saturating_sub(at);
+        self.alerts.clear();
+        self.muted_by.clear();
+        self.order.clear();
+        self.kind.clear();
+        (self.id, self.at, self.last) = (decision.id, at, since(decision.last));
+        self.repeated = decision.count.saturating_sub(1);
+        self.outcome = place(&Outcome::ALL, &decision.outcome);
+        self.why = place(&Why::ALL, &decision.why);
+        if let Some(slot) = &decision.integration {
+            self.kind.push_str(&slot.kind);
+        }
+        self.index = decision.integration.as_ref().map_or(0, |slot| slot.index);
+        (self.tick, self.until) = (decision.tick.map(since), decision.until.map(since));
+        let Totals { firing, resolved, muted } = decision.totals;
+        (self.firing, self.resolved, self.muted) = (firing, resolved, muted);
+        self.holder = decision.claim.as_ref().map(|claim| claim.holder.to_string());
+        self.phase = decision.claim.as_ref().map_or(0, |claim| place(&Phase::ALL, &claim.phase));
+        self.order.extend(decision.order.iter().map(ToString::to_string));
+        self.attempt = decision.attempt.as_ref().map(|attempt| AttemptMessage::of(attempt, at));
+        self.tells = decision.log.map(|log| log.tells);
+        self.logged = decision.log.map_or(0, |log| since(log.at));
+    }
+}
+
 impl AttemptMessage {
     fn of(attempt: &Attempt, at: i64) -> Self {
         AttemptMessage {
             number: attempt.number,
             sent: micros(attempt.sent).saturating_sub(at),
             took: u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX),
-            error: attempt.error.as_deref().map(|error| cut(error, TEXT_BYTES_MAX)),
+            error: attempt.error.as_deref().map(|error| cut(error, TEXT_BYTES_MAX).into_owned()),
             kind: attempt.kind.as_deref().map(str::to_owned),
             handed_over: attempt.handed_over,
         }
@@ -328,18 +394,18 @@ fn place<T: PartialEq>(all: &[T], one: &T) -> u32 {
 }
 
 fn names(list: &[Arc<str>]) -> Vec<String> {
-    list.iter().take(NAMES_MAX).map(|name| cut(name, NAME_BYTES_MAX)).collect()
+    list.iter().take(NAMES_MAX).map(|name| cut(name, NAME_BYTES_MAX).into_owned()).collect()
 }
 
-fn cut(text: &str, bytes_max: usize) -> String {
+fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
     if text.len() <= bytes_max {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut end = bytes_max;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}…", text.get(..end).unwrap_or_default())
+    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
 }
 
 fn micros(time: Time) -> i64 {
@@ -353,23 +419,49 @@ fn time(micros: i64) -> Time {
 /// Everything that was said in a file or an answer, in its order.
 #[derive(Debug, Default)]
 pub struct Book {
-    labels: FingerprintMap<Vec<u8>>,
+    /// The number of their names, and their values.
+    labels: FingerprintMap<(u64, String)>,
+    names: HashMap<u64, Vec<String>>,
     groups: HashMap<u64, (Arc<str>, Arc<Group>)>,
     /// With the node that decided.
     pub decisions: Vec<(Arc<str>, DecisionMessage)>,
     pub repeats: Vec<Repeat>,
 }
 
-impl Book {
-    /// Returns whether the bytes are a block.
-    pub fn read(&mut self, bytes: &[u8]) -> bool {
-        let Ok(block) = Block::decode(bytes) else { return false };
-        self.add(block);
-        true
+/// A label set in a book, read lazily: a search looks at a few labels of many sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Set<'a> {
+    names: &'a [String],
+    values: &'a str,
+}
+
+impl<'a> Set<'a> {
+    fn value(self, index: usize) -> Option<&'a str> {
+        value_in(self.values, self.names.len(), index)
     }
 
-    pub fn add(&mut self, block: Block) {
-        self.labels.extend(block.labels.into_iter().map(|set| (Fingerprint(set.fingerprint), set.pairs)));
+    /// The value of this label, empty if there is none.
+    #[must_use]
+    pub fn get(self, wanted: &str) -> &'a str {
+        let place = self.names.iter().position(|name| name == wanted);
+        place.and_then(|place| self.value(place)).unwrap_or("")
+    }
+
+    /// `None` if the values make no sense.
+    fn labels(self) -> Option<Labels> {
+        let value = |(index, name): (usize, &'a String)| Some((name.as_str(), self.value(index)?));
+        Some(Labels::from_pairs(self.names.iter().enumerate().map(value).collect::<Option<Vec<_>>>()?))
+    }
+}
+
+impl Book {
+    /// # Errors
+    /// The bytes are no block.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+        let block = Block::decode(bytes)?;
+        self.names.extend(block.names.into_iter().map(|names| (names.number, names.names)));
+        let sets = block.labels.into_iter().map(|set| (Fingerprint(set.fingerprint), (set.names, set.values)));
+        self.labels.extend(sets);
         for group in block.groups {
             let (number, receiver) = (group.number, group.receiver.into());
             let labels = Pairs(&group.labels).labels().unwrap_or_default();
@@ -379,16 +471,18 @@ impl Book {
         let node: Arc<str> = block.node.into();
         self.decisions.extend(block.decisions.into_iter().map(|message| (Arc::clone(&node), message)));
         self.repeats.extend(block.repeats.iter().map(|r| Repeat { id: r.id, count: r.count, last: time(r.last) }));
+        Ok(())
     }
 
     /// The labels of an alert, as they were written.
     #[must_use]
-    pub fn pairs(&self, fingerprint: Fingerprint) -> Option<Pairs<'_>> {
-        self.labels.get(&fingerprint).map(|bytes| Pairs(bytes))
+    pub fn set(&self, fingerprint: Fingerprint) -> Option<Set<'_>> {
+        let (names, values) = self.labels.get(&fingerprint)?;
+        Some(Set { names: self.names.get(names)?, values })
     }
 
     fn labels(&self, fingerprint: Fingerprint) -> Option<Labels> {
-        self.pairs(fingerprint)?.labels()
+        self.set(fingerprint)?.labels()
     }
 
     /// Receiver and group; empty where they were lost.
@@ -434,7 +528,7 @@ impl Book {
             totals: message.totals(),
             claim: message.holder.as_deref().zip(phase).map(|(holder, phase)| Claim { holder: holder.into(), phase }),
             order: message.order.iter().map(|name| name.as_str().into()).collect(),
-            attempt: message.attempt.as_deref().map(|attempt| attempt.read(at)),
+            attempt: message.attempt.as_ref().map(|attempt| attempt.read(at)),
             log: message.tells.map(|tells| Logged { tells, at: since(message.logged) }),
         })
     }

@@ -89,9 +89,8 @@ impl Story {
 
     pub fn sends(&mut self, content: &Content, sent: Time, began: Instant) {
         self.why = content.reason;
-        let (mut told, resolved) = content.told();
-        told.extend(resolved);
-        self.told = told;
+        self.told = content.hashes().collect();
+        self.told.sort_unstable();
         self.unspoken = content.unspoken;
         self.sent = Some((sent, began));
     }
@@ -140,8 +139,9 @@ impl Engine {
         if facts.iter().all(|fact| fact.muted) {
             let mut run = mem::take(state.run(None));
             self.decisions.note(&mut run, signature, now, || {
-                let decision = decision(Outcome::Quiet, Why::Muted, group, &route, None);
-                self.with_alerts(Decision { tick: Some(tick), ..decision }, state, now, &|_| false)
+                let mut decision = decision(Outcome::Quiet, Why::Muted, group, &route, None);
+                decision.tick = Some(tick);
+                self.with_alerts(decision, state, now, &|_| false)
             });
             *state.run(None) = run;
             return;
@@ -190,7 +190,6 @@ impl Engine {
             End::Settled | End::Stopped => {}
         }
         decision.attempt = story.sent.map(|(sent, began)| attempt(&end, sent, moment.since(began), course));
-        story.told.sort_unstable();
         let is_told = |hash: AlertHash| story.told.binary_search(&hash).is_ok();
         let mut state = group.lock();
         let mut run = mem::take(state.run(place_of(route, ready)));
@@ -214,7 +213,7 @@ impl Engine {
         story: &Story,
         end: &End,
         tick: Option<Time>,
-    ) -> Decision {
+    ) -> Box<Decision> {
         let (outcome, why, claim) = match end {
             End::Waits(_) => {
                 let why = story.wait.unwrap_or(Why::Claimed);
@@ -236,11 +235,11 @@ impl Engine {
 
     fn with_alerts(
         &self,
-        mut decision: Decision,
+        mut decision: Box<Decision>,
         state: &GroupState,
         now: Time,
         told: &dyn Fn(AlertHash) -> bool,
-    ) -> Decision {
+    ) -> Box<Decision> {
         let route = &state.route;
         let interval = route.intervals.muting(now);
         let stage = interval.as_ref().map(|(stage, _)| *stage);
@@ -370,14 +369,15 @@ fn place_of(route: &RouteInfo, ready: &Arc<Ready>) -> Option<usize> {
     route.integrations.iter().position(|other| Arc::ptr_eq(other, ready))
 }
 
-fn decision(outcome: Outcome, why: Why, group: &Group, route: &RouteInfo, ready: Option<&Arc<Ready>>) -> Decision {
+fn decision(outcome: Outcome, why: Why, group: &Group, route: &RouteInfo, ready: Option<&Arc<Ready>>) -> Box<Decision> {
     let named = Named { key: group.key.clone(), labels: group.labels.clone(), route: route.route.id.clone() };
     let slot = |ready: &Arc<Ready>| Slot {
         kind: ready.kind().clone(),
         index: u32::try_from(ready.lane.index).unwrap_or(u32::MAX),
     };
-    let decision = Decision::new(outcome, why, route.receiver.name.clone(), Arc::new(named));
-    Decision { integration: ready.map(slot), ..decision }
+    let mut decision = Box::new(Decision::new(outcome, why, route.receiver.name.clone(), Arc::new(named)));
+    decision.integration = ready.map(slot);
+    decision
 }
 
 fn count(totals: &mut Totals, status: Status, is_muted: bool) {

@@ -138,10 +138,22 @@ impl Batch {
             known: Vec::new(),
             seen,
         };
-        if reason.is_some() {
+        if let Some(reason) = reason {
             self.fill(&mut content, terms);
+            self.trace(&content, ready, reason);
         }
         content
+    }
+
+    /// Why it is owed, alert by alert: for whoever searches a fault.
+    fn trace(&self, content: &Content, ready: &Ready, reason: Reason) {
+        if !tracing::enabled!(tracing::Level::TRACE) {
+            return;
+        }
+        for (fact, alert) in &self.alerts {
+            let told = content.seen.as_deref().and_then(|entry| entry.told(fact.hash));
+            tracing::trace!(at = %self.now, integration = ?ready.lane, ?reason, labels = ?alert.labels, ?fact, ?told, "owed");
+        }
     }
 
     fn notification(
@@ -174,7 +186,7 @@ impl Batch {
         for (fact, alert) in &self.alerts {
             let fact = &owed::with_known_end(seen.as_deref(), fact);
             if owed::standing_in(seen.as_deref(), fact, terms.group_wait) == Standing::LeftOut {
-                if let (true, true, Some(ends_at)) = (fact.resolved, fact.explicit, fact.ends_at) {
+                if let (true, true, Some(ends_at)) = (fact.resolved, fact.explicit, fact.end_for_log()) {
                     let (alert, period) = (fact.hash, fact.period);
                     content.known.push(End { alert, period, explicit: true, ends_at });
                 }
@@ -182,7 +194,7 @@ impl Batch {
             }
             if !fact.resolved {
                 content.firing.push((fact.hash, fact.period));
-            } else if let Some(ends_at) = fact.ends_at {
+            } else if let Some(ends_at) = fact.end_for_log() {
                 let (alert, period, explicit) = (fact.hash, fact.period, fact.explicit);
                 content.resolved.push(End { alert, period, explicit, ends_at });
             }
@@ -220,6 +232,12 @@ impl Content {
     /// How often the log entry says that something was told.
     pub fn tells(&self) -> u64 {
         self.seen.as_deref().map_or(0, |entry| entry.tells)
+    }
+
+    /// The alerts that are told or written down with it.
+    pub fn hashes(&self) -> impl Iterator<Item = AlertHash> {
+        let firing = self.firing.iter().map(|(hash, _)| *hash);
+        firing.chain(self.resolved.iter().map(|end| end.alert))
     }
 
     /// The alerts that are told or written down with it: firing and resolved.

@@ -179,6 +179,7 @@ mod tests {
             period: 1,
             accepted_at: now,
             explicit: false,
+            bounds: None,
         }))
     }
 

@@ -36,6 +36,7 @@ fn alert(ends_at: Option<&str>) -> Alert {
         period: 1,
         accepted_at: time("2026-11-24T13:07:55.725248373Z"),
         explicit: false,
+        bounds: None,
     }
 }
 

@@ -40,6 +40,7 @@ fn alert(text: &str, ends: i64) -> Arc<Entry> {
         period: 1,
         accepted_at: at(0),
         explicit: false,
+        bounds: None,
     }))
 }
 

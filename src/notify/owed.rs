@@ -19,6 +19,8 @@ pub struct Fact {
     pub hash: AlertHash,
     pub period: u64,
     pub accepted_at: Time,
+    /// The newest start that a sender gave in this period.
+    pub newest_start: Time,
     pub ends_at: Option<Time>,
     pub explicit: bool,
     /// Over, judged once for the whole look.
@@ -41,12 +43,19 @@ pub enum History {
 }
 
 impl Fact {
+    /// The end as the log is to know it: not before the start of any firing that it ended.
+    #[must_use]
+    pub fn end_for_log(&self) -> Option<Time> {
+        self.ends_at.map(|end| end.max(self.newest_start))
+    }
+
     #[must_use]
     pub fn of(alert: &Alert, hash: AlertHash, now: Time) -> Self {
         Fact {
             hash,
             period: alert.period,
             accepted_at: alert.accepted_at,
+            newest_start: alert.newest_start(),
             ends_at: alert.ends_at,
             explicit: alert.explicit,
             resolved: alert.resolved_at(now),
@@ -121,9 +130,11 @@ fn after_resolved(fact: &Fact, word: &Resolved) -> Standing {
 }
 
 /// Whether this is another firing than the one whose end was told. Beside the number of the period its
-/// acceptance counts: a node that had forgotten the alert starts to number it anew.
+/// acceptance counts: a node that had forgotten the alert starts to number it anew; and its start: a node that had
+/// not heard of the end took it for the same firing.
 fn is_newer(fact: &Fact, word: &Resolved) -> bool {
-    fact.period > word.period || fact.accepted_at > word.done
+    let began_since = fact.period == word.period && fact.newest_start > word.ends_at;
+    fact.period > word.period || fact.accepted_at > word.done || began_since
 }
 
 /// A copy from before what was told or is known to have ended.
@@ -147,7 +158,8 @@ pub fn with_known_end(entry: Option<&LogEntry>, fact: &Fact) -> Fact {
 }
 
 fn is_ended_by(known: &Known, fact: &Fact) -> bool {
-    known.explicit && known.period == fact.period && fact.accepted_at <= known.ends_at
+    let began_before = fact.accepted_at <= known.ends_at && fact.newest_start <= known.ends_at;
+    known.explicit && known.period == fact.period && began_before
 }
 
 /// How this alert stands with the receiver of `entry`.
@@ -291,6 +303,7 @@ mod tests {
             hash: AlertHash(hash),
             period: 1,
             accepted_at: at(0),
+            newest_start: at(0),
             ends_at: Some(at(ended.unwrap_or(1_000_000))),
             explicit: ended.is_some(),
             resolved: ended.is_some(),
@@ -412,6 +425,26 @@ mod tests {
         assert_eq!(standing_in(Some(&told_firing), &fact(1, None), WAIT), Standing::Current);
         let second = Fact { period: 2, accepted_at: at(90), ..fact(1, None) };
         assert_eq!(standing_in(Some(&told_firing), &second, WAIT), Standing::Owed);
+    }
+
+    #[test]
+    fn a_firing_that_began_after_the_told_end_counts_as_new_though_its_period_is_the_same() {
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[fact(1, Some(50))])]);
+        let again = Fact { newest_start: at(55), ..fact(1, None) };
+        assert_eq!(standing_in(Some(&closed), &again, WAIT), Standing::Owed);
+        let over = Fact { newest_start: at(55), ..fact(1, Some(100)) };
+        assert_eq!(standing_in(Some(&closed), &over, WAIT), Standing::Owed);
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[fact(1, Some(50))]), (90, &[again]), (120, &[over])]);
+        assert_eq!(standing_in(Some(&closed), &again, WAIT), Standing::LeftOut);
+        assert_eq!(standing_in(Some(&closed), &over, WAIT), Standing::LeftOut);
+    }
+
+    #[test]
+    fn an_end_that_its_sender_dates_before_the_start_is_known_as_the_end_of_that_firing() {
+        let odd = Fact { newest_start: at(55), ..fact(1, Some(50)) };
+        assert_eq!((odd.end_for_log(), fact(1, Some(50)).end_for_log()), (Some(at(55)), Some(at(50))));
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[Fact { ends_at: odd.end_for_log(), ..odd }])]);
+        assert_eq!(standing_in(Some(&closed), &odd, WAIT), Standing::LeftOut);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use prost_types::Timestamp;
 
 use super::Outbox;
 use crate::{
-    alert::{Alert, Change, Entry, Fingerprint, FingerprintMap, Labels},
+    alert::{Alert, Bounds, Change, Entry, Fingerprint, FingerprintMap, Labels},
     alerts::Alerts,
     clock::Time,
     nflog::{AlertHash, Nflog},
@@ -41,6 +41,9 @@ const TIMEOUT: u32 = 7;
 const PERIOD: u32 = 8;
 const ACCEPTED_AT: u32 = 9;
 const EXPLICIT: u32 = 10;
+const NEWEST_START: u32 = 11;
+const ENDED_THROUGH: u32 = 12;
+const FIRES_UNTIL: u32 = 13;
 
 /// The schema; used for reading. Names and values alternate in the two lists.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -65,6 +68,13 @@ struct AlertMessage {
     accepted_at: Option<Timestamp>,
     #[prost(bool, tag = "10")]
     explicit: bool,
+    // Unknown to the first releases, which merge without them.
+    #[prost(message, optional, tag = "11")]
+    newest_start: Option<Timestamp>,
+    #[prost(message, optional, tag = "12")]
+    ended_through: Option<Timestamp>,
+    #[prost(message, optional, tag = "13")]
+    fires_until: Option<Timestamp>,
 }
 
 /// Alerts are written by the hundred thousand: straight from the shared text, without a copy as a message.
@@ -83,6 +93,17 @@ fn append(alert: &Alert, out: &mut Vec<u8>) {
     append_number(PERIOD, alert.period, out);
     message::encode(ACCEPTED_AT, &from_time(alert.accepted_at), out);
     append_number(EXPLICIT, u64::from(alert.explicit), out);
+    if let Some(bounds) = &alert.bounds {
+        append_time(NEWEST_START, bounds.newest_start, out);
+        append_time(ENDED_THROUGH, bounds.ended_through, out);
+        append_time(FIRES_UNTIL, bounds.fires_until, out);
+    }
+}
+
+fn append_time(tag: u32, time: Option<Time>, out: &mut Vec<u8>) {
+    if let Some(time) = time {
+        message::encode(tag, &from_time(time), out);
+    }
 }
 
 fn append_pairs(tag: u32, labels: &Labels, out: &mut Vec<u8>) {
@@ -135,6 +156,12 @@ pub fn decode_alert(bytes: &[u8]) -> Result<Alert, SnapshotError> {
     if labels.is_empty() {
         return Err(SnapshotError::InvalidState);
     }
+    let time = |at: Option<Timestamp>| at.map(|at| to_time(Some(&at)));
+    let bounds = Bounds {
+        newest_start: time(message.newest_start),
+        ended_through: time(message.ended_through),
+        fires_until: time(message.fires_until),
+    };
     Ok(Alert {
         labels,
         annotations: pairs(&message.annotations),
@@ -146,6 +173,7 @@ pub fn decode_alert(bytes: &[u8]) -> Result<Alert, SnapshotError> {
         period: message.period.max(1),
         accepted_at: to_time(message.accepted_at.as_ref()),
         explicit: message.explicit,
+        bounds: Bounds::boxed(bounds),
     })
 }
 
@@ -334,6 +362,7 @@ mod tests {
             period: 1,
             accepted_at: at(0),
             explicit: false,
+            bounds: None,
         }
     }
 
@@ -440,8 +469,14 @@ mod tests {
             url in "[a-z]{0,5}",
             times in proptest::array::uniform4(-70_000_000_000i64..250_000_000_000i64),
             open in any::<bool>(), timeout in any::<bool>(), explicit in any::<bool>(), period in 1..u64::MAX,
+            bounds in proptest::array::uniform3(proptest::option::of(-70_000_000_000i64..250_000_000_000i64)),
         ) -> Alert {
             let time = |seconds| Time::from_timestamp(seconds, 123_456_789).unwrap();
+            let bounds = Bounds::boxed(Bounds {
+                newest_start: bounds[0].map(time),
+                ended_through: bounds[1].map(time),
+                fires_until: bounds[2].map(time),
+            });
             Alert {
                 labels: labels.into_iter().collect(),
                 annotations: annotations.into_iter().collect(),
@@ -453,8 +488,36 @@ mod tests {
                 period,
                 accepted_at: time(times[3]),
                 explicit,
+                bounds,
             }
         }
+    }
+
+    /// The record of the first releases.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct FirstMessage {
+        #[prost(string, repeated, tag = "1")]
+        labels: Vec<String>,
+        #[prost(message, optional, tag = "4")]
+        starts_at: Option<Timestamp>,
+        #[prost(message, optional, tag = "5")]
+        ends_at: Option<Timestamp>,
+        #[prost(uint64, tag = "8")]
+        period: u64,
+        #[prost(bool, tag = "10")]
+        explicit: bool,
+    }
+
+    #[test]
+    fn the_first_releases_read_our_records_and_we_read_theirs() {
+        let bounds = Bounds { newest_start: Some(at(40)), ended_through: Some(at(45)), fires_until: Some(at(90)) };
+        let ours = Alert { explicit: true, bounds: Bounds::boxed(bounds), ..alert("a", 44) };
+        let first = FirstMessage::decode(&*encode_alert(&ours)).unwrap();
+        assert_eq!((to_time(first.ends_at.as_ref()), first.period, first.explicit), (at(44), 1, true));
+        let theirs = decode_alert(&first.encode_to_vec()).unwrap();
+        assert_eq!((theirs.bounds.as_deref(), theirs.newest_start(), theirs.explicit), (None, at(0), true));
+        // As they merge: their end holds over a copy that fires.
+        assert!(crate::alert::merge(&theirs, &alert("a", 900)).explicit);
     }
 
     proptest! {

@@ -166,6 +166,7 @@ mod tests {
             period,
             accepted_at: at(0),
             explicit: ends_in <= 0,
+            bounds: None,
         }
     }
 

@@ -1,11 +1,11 @@
-//! Alerts that seemed to have run out while this node was down. They count as firing for a while, in case their
+//! Alerts that seemed to have run out while this node was down, or run out just after. They count as firing for a while, in case their
 //! sender is only late, but that is a guess of this node: peers are not told, and what they said meanwhile is better.
 
 use std::collections::HashMap;
 
 use crate::{
     alert::{Alert, Fingerprint},
-    alerts::{Alerts, RESEND_GRACE},
+    alerts::{Alerts, RESEND_GRACE, is_graced},
     clock::{Time, delta},
     nflog::{AlertHash, LogEntry, Word},
 };
@@ -35,7 +35,7 @@ impl Graces {
     #[must_use]
     pub fn of(restored: &[Alert], start: Time) -> Self {
         let until = start + delta(RESEND_GRACE);
-        let graced = restored.iter().filter(|alert| !alert.explicit && alert.resolved_at(start));
+        let graced = restored.iter().filter(|alert| is_graced(alert, start));
         let grace = |alert: &Alert| {
             let ended_at = alert.ends_at.unwrap_or(start);
             (alert.fingerprint(), Grace { hash: AlertHash::of(&alert.labels), ended_at, until })

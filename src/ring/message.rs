@@ -146,8 +146,10 @@ pub(super) fn number(mark: &Mark) -> u64 {
     mark.period.saturating_mul(4).saturating_add(state)
 }
 
+/// A firing counts against an end of the same period: it may have begun after it, which only the records tell.
 fn is_better(mine: u64, theirs: u64) -> bool {
-    mine > theirs
+    let is_rival = mine % 4 == 1 && theirs == mine.saturating_add(1);
+    mine > theirs || is_rival
 }
 
 #[cfg(test)]
@@ -167,7 +169,7 @@ mod tests {
         let mine = mine.map(|(alert, state)| mark(alert, 1, state));
         let lacking = alerts.lacking(&mine);
         let sent: Vec<u64> = mine.iter().filter(|mark| lacking(mark)).map(|mark| mark.alert.0).collect();
-        assert_eq!(sent, [2, 3, 5]);
+        assert_eq!(sent, [2, 3, 4, 5]);
         assert!(lacking(&mark(4, 2, Life::Firing)), "a later period");
     }
 

@@ -33,11 +33,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use tokio::{
-    sync::Notify,
-    task::JoinHandle,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 pub use self::graces::Graces;
 use self::{asking::Asking, message::News, spread::Spread};
@@ -60,8 +56,11 @@ use crate::{
     replica::{Outbox, Replica},
 };
 
-/// How often this node looks whether it stood still, and says what it claims.
-const BEAT: Duration = Duration::from_millis(250);
+/// How often at least this node looks whether it stood still, and says what it claims; usually with the beat of
+/// [`Cluster::beat`], which is quicker.
+const BEAT: Duration = Duration::from_millis(750);
+/// A notification that comes between two looks at a state would be missed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Timers that are later than this: the node stood still.
 const GAP: Duration = Duration::from_secs(1);
 /// After a gap the cluster finds out for itself that it has to settle again.
@@ -388,11 +387,14 @@ async fn watch_members(inner: Arc<Inner>) {
 
 /// What has to happen regularly.
 async fn keep_beat(inner: Arc<Inner>) {
-    let mut ticks = tokio::time::interval(BEAT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut renewed = inner.clock.monotonic();
     loop {
-        ticks.tick().await;
+        let cluster = inner.cluster.load_full();
+        match cluster {
+            // Late or not, the beat goes on.
+            Some(cluster) => drop(tokio::time::timeout(BEAT, cluster.beat()).await),
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
         let now = inner.clock.monotonic();
         inner.replica.alerts.beat(&inner.clock);
         {
@@ -434,8 +436,8 @@ impl Neighbours for Inner {
     fn settle(&self) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             while !Neighbours::is_settled(self) {
-                // Looked at with every beat, too: a notification between the two lines would be missed.
-                let _ = tokio::time::timeout(BEAT, self.settled.notified()).await;
+                // Looked at again: a notification between the two lines would be missed.
+                let _ = tokio::time::timeout(LOOK_AGAIN, self.settled.notified()).await;
             }
             true
         })

@@ -27,6 +27,7 @@ fn alert(labels: &[(&str, &str)], annotations: &[(&str, &str)], ends_at: Option<
         period: 1,
         accepted_at: time("2024-05-06T07:08:09Z"),
         explicit: false,
+        bounds: None,
     }
 }
 

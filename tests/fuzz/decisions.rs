@@ -120,9 +120,9 @@ impl DecisionLog {
             for number in 0..rng.between(1, 5) as u64 {
                 let made = decision(rng);
                 if rng.one_in(2) {
-                    decisions.record(&mut Run::default(), || made);
+                    decisions.record(&mut Run::default(), || Box::new(made));
                 } else {
-                    decisions.note(&mut run, Signature::new().with(number / 2), target.clock.now(), || made);
+                    decisions.note(&mut run, Signature::new().with(number / 2), target.clock.now(), || Box::new(made));
                 }
             }
             decisions.close().await;

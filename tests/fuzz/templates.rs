@@ -552,6 +552,7 @@ pub fn notification() -> Notification {
         period: 1,
         accepted_at: time("2024-05-06T07:08:10Z"),
         explicit: true,
+        bounds: None,
     };
     Notification {
         group_key: "{}/{team=\"a\"}:{alertname=\"Down\"}".into(),

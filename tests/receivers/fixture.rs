@@ -60,6 +60,7 @@ fn alert(instance: &str, ends_at: Option<Time>) -> Alert {
         period: 1,
         accepted_at: time("2024-05-06T07:08:09Z"),
         explicit: false,
+        bounds: None,
     }
 }
 

@@ -244,6 +244,12 @@ impl Run {
         let now = self.now;
         let Some(life) = self.nodes[node].life.as_mut().filter(|life| life.stopped) else { return };
         life.go_on(now);
+        let lives = self.nodes[node].lives;
+        for heard in &mut self.receiver.ear().heard {
+            if heard.orphan && heard.node == node && heard.life == lives {
+                heard.woken.get_or_insert(now);
+            }
+        }
         self.network_changed();
         let (due, held) = std::mem::take(&mut self.held).into_iter().partition(|(_, of, _)| *of == node);
         self.held = held;
@@ -499,5 +505,6 @@ fn posted(said: &Said, facts: &Facts) -> Posted<'static> {
         starts_at: wall(said.starts_at),
         ends_at: wall(said.ends_at),
         timeout: false,
+        start_given: true,
     }
 }

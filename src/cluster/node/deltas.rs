@@ -9,6 +9,7 @@ use super::{
     super::{
         Kind, Merge, Urgency,
         codec::Blob,
+        core::GOSSIP_BACKLOG_MAX,
         greet::{From, Route},
         metrics::UPDATE,
         wire::{Ack, Delta, Deltas, Message},
@@ -18,8 +19,6 @@ use super::{
 
 /// More new deltas at once than this are not gossiped: a packet holds about four.
 const GOSSIPED_AT_ONCE: usize = 8;
-/// Nor while so many wait in the queue of gossip: each of them goes ten times, from each node, and a batch once.
-const GOSSIP_BACKLOG_MAX: usize = 6;
 /// A batch waits so long for others to come along.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
 /// Acknowledgements wait so long for more to acknowledge.

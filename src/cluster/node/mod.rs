@@ -21,7 +21,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -83,6 +83,7 @@ pub(super) enum Command {
 /// What the handle holds of the task.
 pub(super) struct Running {
     pub view: Arc<ArcSwap<View>>,
+    pub beat: Arc<Notify>,
     pub changed: watch::Receiver<u64>,
     pub first_round: oneshot::Receiver<Result<(), ClusterError>>,
 }
@@ -140,6 +141,9 @@ pub(super) struct Node {
     refused: Option<String>,
     first_round: Option<oneshot::Sender<Result<(), ClusterError>>>,
     first_round_until: Instant,
+    /// This task runs: told at `beat_at`, and no more often.
+    beat: Arc<Notify>,
+    beat_at: Instant,
     house_at: Instant,
     refresh_at: Instant,
     compare_at: Instant,
@@ -199,6 +203,7 @@ impl Node {
         };
         let (first_round, first_round_ended) = oneshot::channel();
         let (changed, watcher) = watch::channel(0);
+        let beat = Arc::new(Notify::new());
         let view = Arc::new(ArcSwap::from_pointee(View::default()));
         let fixed: Vec<_> = discovery.addresses().into_iter().collect();
         if peers_cannot_reach(advertised, &fixed) {
@@ -246,6 +251,8 @@ impl Node {
             first_round: Some(first_round),
             first_round_until: now + FIRST_ROUND,
             house_at: now,
+            beat: Arc::clone(&beat),
+            beat_at: now,
             refresh_at: now,
             compare_at: now + COMPARE,
             compare_every: COMPARE,
@@ -254,7 +261,7 @@ impl Node {
         };
         node.env.metrics.peers_joined_total.inc();
         node.publish(now);
-        Ok((node, Running { view, changed: watcher, first_round: first_round_ended }))
+        Ok((node, Running { view, beat, changed: watcher, first_round: first_round_ended }))
     }
 
     pub fn name(&self) -> &str {
@@ -338,13 +345,24 @@ impl Node {
     fn deadline(&self) -> Instant {
         let resend = (!self.log.is_empty()).then_some(self.resend_at);
         let ack = self.acks_due.values().min().copied();
-        let times = [self.core.next_timer(), self.asked.next(), self.batch_at, resend, ack];
+        let (exact, calm) = self.core.next_timers();
         let house = self.house_at + self.house_slack();
         let regular = house.min(self.refresh_at).min(self.compare_at);
+        let regular = if self.is_calm() {
+            // The beat comes with all of them.
+            self.beat_at.min(self.env.clock.coarse(calm.map_or(regular, |calm| calm.min(regular))))
+        } else {
+            calm.into_iter().fold(self.beat_at.min(regular), Instant::min)
+        };
+        let times = [exact, self.asked.next(), self.batch_at, resend, ack];
         times.into_iter().flatten().fold(regular, Instant::min)
     }
 
     fn advance(&mut self, now: Instant) {
+        if self.beat_at <= now {
+            self.beat_at = self.env.clock.coarse(now + Duration::from_millis(1));
+            self.beat.notify_one();
+        }
         self.core.advance(now);
         self.pump(now);
         for (peers, message) in self.asked.advance(now) {
@@ -386,8 +404,12 @@ impl Node {
 
     /// By how much the look at everything may be late, to go along with something else.
     fn house_slack(&self) -> Duration {
-        let is_calm = self.settle.is_settled() && self.contacts.is_empty();
-        if is_calm { HOUSE_CALM - HOUSE } else { Duration::ZERO }
+        if self.is_calm() { HOUSE_CALM - HOUSE } else { Duration::ZERO }
+    }
+
+    /// Everybody who is known is here.
+    fn is_calm(&self) -> bool {
+        self.settle.is_settled() && self.contacts.is_empty()
     }
 
     fn schedule_comparison(&mut self, now: Instant) {

@@ -94,10 +94,15 @@ fn cell(member: &Member) -> String {
     }
     match (member.state.as_str(), member.udp, member.tcp) {
         ("down" | "suspect", ..) => member.state.clone(),
-        (_, Some(udp), Some(tcp)) => {
-            format!("{} {}", if udp { "udp" } else { "no-udp" }, if tcp { "tcp" } else { "no-tcp" })
+        (_, None, None) => "known".to_owned(),
+        (_, udp, tcp) => {
+            let way = |works: Option<bool>, name: &str| match works {
+                Some(true) => name.to_owned(),
+                Some(false) => format!("no-{name}"),
+                None => format!("{name}-untried"),
+            };
+            format!("{} {}", way(udp, "udp"), way(tcp, "tcp"))
         }
-        _ => "known".to_owned(),
     }
 }
 

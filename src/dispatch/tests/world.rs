@@ -362,6 +362,7 @@ impl World {
             starts_at: starts.or(ends).unwrap_or(now),
             ends_at: ends.unwrap_or(now + delta(Duration::from_secs_f64(self.setup.resolve_timeout))),
             timeout: ends.is_none(),
+            start_given: starts.is_some(),
         }
     }
 

@@ -96,6 +96,7 @@ mod tests {
             period: 1,
             accepted_at: time("2024-05-06T07:08:09Z"),
             explicit: false,
+            bounds: None,
         }
     }
 

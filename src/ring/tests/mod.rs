@@ -315,6 +315,7 @@ impl World {
             starts_at,
             ends_at,
             timeout: false,
+            start_given: true,
         };
         for place in places {
             let Some(node) = &self.nodes[*place] else { continue };

@@ -67,6 +67,7 @@ fn notification(job: &str) -> Notification {
         period: 1,
         accepted_at: moment(),
         explicit: false,
+        bounds: None,
     };
     Notification {
         group_key: "{}:{alertname=\"High\"}".into(),
