@@ -279,7 +279,12 @@ impl Judge<'_> {
             if accepted.at > deadline {
                 continue;
             }
-            if (number + 1..life.periods.len()).any(|later| told(later).is_some()) {
+            // Its sender fell silent and spoke again before the silence was taken for an end: one firing to everybody.
+            let goes_on = number.checked_sub(1).is_some_and(|before| {
+                let belief = self.beliefs.get(&(integration, alert));
+                !life.periods[before].is_explicit && belief.is_some_and(|belief| belief.rank == 2 * before as u64)
+            });
+            if goes_on || (number + 1..life.periods.len()).any(|later| told(later).is_some()) {
                 coalesced += 1;
             } else if period.ends.min(scenario.end) <= deadline || period.ends == Ms::MAX {
                 violations.push(format!("LOST a{alert}.{number} was never told to hook {integration}"));
@@ -290,8 +295,9 @@ impl Judge<'_> {
             && !period.accepted.is_empty()
         {
             let firing = 2 * number as u64;
+            let goes_on = number > 0 && belief.rank + 2 == firing && !life.periods[number - 1].is_explicit;
             let is_wrong = if period.ends == Ms::MAX {
-                period.accepted[0].at < deadline && belief.rank != firing
+                period.accepted[0].at < deadline && belief.rank != firing && !goes_on
             } else {
                 period.is_explicit && !period.ended.is_empty() && period.ends < deadline && belief.rank % 2 == 0
             };
