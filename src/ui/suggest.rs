@@ -21,7 +21,7 @@ use crate::{
 
 /// Suggestions at most.
 const OFFERED: usize = 8;
-/// Of more alerts a part tells which labels are frequent.
+/// Of more alerts a part tells which labels and values are frequent.
 const SAMPLE: usize = 20_000;
 
 #[derive(Template)]
@@ -71,62 +71,84 @@ impl<'t> Typed<'t> {
 }
 
 fn offered(scene: &Scene, wish: &Wish, typed: &Typed<'_>) -> Vec<(String, String, String)> {
-    let step = match typed {
-        Typed::Word(_) => scene.alerts.len().div_ceil(SAMPLE).max(1),
-        Typed::Value(..) => 1,
-    };
-    let found = counted(scene, wish, typed, step);
+    let step = scene.alerts.len().div_ceil(SAMPLE).max(1);
+    let mut found = counted(scene, wish, typed, step);
     let is_short = matches!(typed, Typed::Word(word) if word.chars().count() < 2);
+    let mut is_exact = step == 1;
     // What is rare is looked for among all.
-    if step > 1 && found.len() < OFFERED && !is_short { counted(scene, wish, typed, 1) } else { found }
+    if !is_exact && found.len() < OFFERED && !is_short {
+        (found, is_exact) = (counted(scene, wish, typed, 1), true);
+    }
+    if let (false, Typed::Value(name, ..)) = (is_exact, typed) {
+        count_again(scene, wish, name, &mut found);
+        is_exact = true;
+    }
+    let op = match typed {
+        Typed::Word(_) => MatchOp::Equal,
+        Typed::Value(_, op, _) => *op,
+    };
+    let chosen: Vec<&String> = wish.filter.items.iter().map(|(text, _)| text).collect();
+    let texts = found.into_iter().map(|((name, value), n)| {
+        // A value that is offered for a regular expression means itself alone.
+        let value = if op.is_regex() { super::lines::quoted(value) } else { value.to_owned() };
+        (matcher_text(op, name, &value), n)
+    });
+    let count = |n| if is_exact { number(n) } else { format!("about {}", number(n * step)) };
+    texts
+        .filter(|(text, _)| !chosen.contains(&text))
+        .take(OFFERED)
+        .map(|(text, n)| (text.clone(), cut(&super::html::shown_text(&text), 80), count(n)))
+        .collect()
+}
+
+/// A name and a value, and how many alerts have it.
+type Counted<'s> = ((&'s str, &'s str), usize);
+
+/// The most frequent first.
+fn by_count(a: &Counted<'_>, b: &Counted<'_>) -> std::cmp::Ordering {
+    b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0))
+}
+
+/// How many alerts really have these few values.
+fn count_again(scene: &Scene, wish: &Wish, name: &str, found: &mut [Counted<'_>]) {
+    found.iter_mut().for_each(|(_, n)| *n = 0);
+    for seen in scene.alerts.iter().filter(|seen| wish.filter.fits(seen)) {
+        let Some(known) = seen.labels().get(name) else { continue };
+        if let Some((_, n)) = found.iter_mut().find(|((_, value), _)| *value == known) {
+            *n += 1;
+        }
+    }
+    found.sort_unstable_by(by_count);
 }
 
 /// What fits, counted in one of `step` alerts.
-fn counted(scene: &Scene, wish: &Wish, typed: &Typed<'_>, step: usize) -> Vec<(String, String, String)> {
+fn counted<'s>(scene: &'s Scene, wish: &Wish, typed: &Typed<'s>, step: usize) -> Vec<Counted<'s>> {
     let alerts = scene.alerts.iter().step_by(step).filter(|seen| wish.filter.fits(seen));
     let mut pairs: HashMap<(&str, &str), usize> = HashMap::new();
-    let op = match typed {
+    match typed {
         Typed::Word(word) => {
             let word = word.to_lowercase();
             alerts.for_each(|seen| add_words(&mut pairs, seen, &word));
-            MatchOp::Equal
         }
-        Typed::Value(name, op, value) => {
+        Typed::Value(name, _, value) => {
             let value = value.to_lowercase();
             for seen in alerts {
                 if let Some(known) = seen.labels().get(name)
                     && contains(known, &value)
                 {
-                    *pairs.entry((name, known)).or_default() += 1;
+                    *pairs.entry((*name, known)).or_default() += 1;
                 }
             }
-            *op
         }
-    };
-    let chosen: Vec<String> = wish.filter.items.iter().map(|(text, _)| text.clone()).collect();
-    let mut best: Vec<((&str, &str), usize)> = pairs.into_iter().collect();
-    let order = |a: &((&str, &str), usize), b: &((&str, &str), usize)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
-    let wanted = OFFERED + chosen.len();
+    }
+    let mut best: Vec<Counted<'s>> = pairs.into_iter().collect();
+    let wanted = OFFERED + wish.filter.items.len();
     if best.len() > wanted {
-        best.select_nth_unstable_by(wanted, order);
+        best.select_nth_unstable_by(wanted, by_count);
         best.truncate(wanted);
     }
-    best.sort_unstable_by(order);
-    let texts = best.into_iter().map(|((name, value), n)| {
-        // A value that is offered for a regular expression means itself alone.
-        let value = if op.is_regex() { super::lines::quoted(value) } else { value.to_owned() };
-        (matcher_text(op, name, &value), n * step)
-    });
-    let texts = texts.filter(|(text, _)| !chosen.contains(text)).take(OFFERED);
-    texts
-        .map(|(text, n)| {
-            (
-                text.clone(),
-                cut(&super::html::shown_text(&text), 80),
-                if step > 1 { format!("about {}", number(n)) } else { number(n) },
-            )
-        })
-        .collect()
+    best.sort_unstable_by(by_count);
+    best
 }
 
 fn add_words<'s>(pairs: &mut HashMap<(&'s str, &'s str), usize>, seen: &'s Seen, word: &str) {
