@@ -89,6 +89,15 @@ fn least_through(end: Time, newest_start: Time) -> Time {
 }
 
 impl Alert {
+    /// Bounds and an end that another program wrote, made to agree with each other and with the rest, so that joining
+    /// the alert with itself changes nothing.
+    pub fn tidy_bounds(&mut self) {
+        if self.bounds.is_some() || self.ends_at == Some(Time::MAX_UTC) {
+            let reach = Reach::of(self);
+            reach.joined(reach).put_into(self);
+        }
+    }
+
     /// The newest start that a sender gave in this period.
     #[must_use]
     pub fn newest_start(&self) -> Time {

@@ -162,7 +162,7 @@ pub fn decode_alert(bytes: &[u8]) -> Result<Alert, SnapshotError> {
         ended_through: time(message.ended_through),
         fires_until: time(message.fires_until),
     };
-    Ok(Alert {
+    let mut alert = Alert {
         labels,
         annotations: pairs(&message.annotations),
         generator_url: message.generator_url.into(),
@@ -174,7 +174,9 @@ pub fn decode_alert(bytes: &[u8]) -> Result<Alert, SnapshotError> {
         accepted_at: to_time(message.accepted_at.as_ref()),
         explicit: message.explicit,
         bounds: Bounds::boxed(bounds),
-    })
+    };
+    alert.tidy_bounds();
+    Ok(alert)
 }
 
 fn pairs(texts: &[String]) -> Labels {
@@ -477,7 +479,7 @@ mod tests {
                 ended_through: bounds[1].map(time),
                 fires_until: bounds[2].map(time),
             });
-            Alert {
+            let mut alert = Alert {
                 labels: labels.into_iter().collect(),
                 annotations: annotations.into_iter().collect(),
                 generator_url: url.into(),
@@ -489,7 +491,9 @@ mod tests {
                 accepted_at: time(times[3]),
                 explicit,
                 bounds,
-            }
+            };
+            alert.tidy_bounds();
+            alert
         }
     }
 
