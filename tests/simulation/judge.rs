@@ -101,11 +101,6 @@ impl Judge<'_> {
         let (mut is_news, mut stale, mut earlier) = (false, Vec::new(), Vec::new());
         for word in &message.words {
             match believed(word.alert) {
-                Some(belief)
-                    if word.firing && word.rank() + 1 == belief.rank && self.was_false(belief.by, word.alert) =>
-                {
-                    is_news = true;
-                }
                 Some(belief) if word.rank() < belief.rank => {
                     stale.push(word.clone());
                     earlier.push(belief.by);
@@ -151,11 +146,6 @@ impl Judge<'_> {
         self.last.insert(group, id);
     }
 
-    /// The message said of a burning alert that it is over: that it fires after all is news.
-    fn was_false(&self, by: usize, alert: usize) -> bool {
-        self.heard[by].burning.contains(&alert) || self.heard[by].known_to_fire.contains(&alert)
-    }
-
     /// What is wrong with what it says, whoever said it before.
     fn content(&mut self, id: usize) {
         let message = &self.heard[id];
@@ -193,11 +183,7 @@ impl Judge<'_> {
     /// nobody can know what the receiver heard last, and the truth is told once more.
     fn unsure(&mut self, by: usize) -> Option<Excuse> {
         let message = &self.heard[by];
-        // Of what a stopped node sent the others hear when it goes on.
-        let ended = |heard: &Heard| {
-            let answered = heard.ended.map_or(Ms::MAX, |(at, _)| at);
-            answered.max(heard.woken.unwrap_or_default()).saturating_add(MARGIN)
-        };
+        let ended = |heard: &Heard| heard.ended.map_or(Ms::MAX, |(at, _)| at).saturating_add(MARGIN);
         let says_otherwise = |other: &Heard| {
             let differs = |w: &Word, v: &Word| w.alert == v.alert && w.rank() != v.rank();
             message.words.iter().any(|word| other.words.iter().any(|theirs| differs(word, theirs)))
@@ -230,9 +216,6 @@ impl Judge<'_> {
         if told > message.sent {
             // It was being sent, or the other way round: whoever came later could have asked.
             let (later, other) = if earlier.sent <= message.sent { (message, earlier) } else { (earlier, message) };
-            if other.ended.is_some_and(|(at, end)| end != End::Ok && at <= later.sent) {
-                return Some(Excuse::Ambiguous);
-            }
             let in_reach = paths.in_reach(later.node, later.sent) & (1 << other.node) != 0;
             return (later.node != other.node && !in_reach).then_some(Excuse::NoPath);
         }
@@ -279,12 +262,7 @@ impl Judge<'_> {
             if accepted.at > deadline {
                 continue;
             }
-            // Its sender fell silent and spoke again before the silence was taken for an end: one firing to everybody.
-            let goes_on = number.checked_sub(1).is_some_and(|before| {
-                let belief = self.beliefs.get(&(integration, alert));
-                !life.periods[before].is_explicit && belief.is_some_and(|belief| belief.rank == 2 * before as u64)
-            });
-            if goes_on || (number + 1..life.periods.len()).any(|later| told(later).is_some()) {
+            if (number + 1..life.periods.len()).any(|later| told(later).is_some()) {
                 coalesced += 1;
             } else if period.ends.min(scenario.end) <= deadline || period.ends == Ms::MAX {
                 violations.push(format!("LOST a{alert}.{number} was never told to hook {integration}"));
@@ -295,9 +273,8 @@ impl Judge<'_> {
             && !period.accepted.is_empty()
         {
             let firing = 2 * number as u64;
-            let goes_on = number > 0 && belief.rank + 2 == firing && !life.periods[number - 1].is_explicit;
             let is_wrong = if period.ends == Ms::MAX {
-                period.accepted[0].at < deadline && belief.rank != firing && !goes_on
+                period.accepted[0].at < deadline && belief.rank != firing
             } else {
                 period.is_explicit && !period.ended.is_empty() && period.ends < deadline && belief.rank % 2 == 0
             };
@@ -334,9 +311,6 @@ pub fn lines(id: usize, heard: &Heard) -> Vec<(Ms, String)> {
         .collect();
     let head = format!("message {id} n{} hook {}", heard.node, heard.integration);
     let mut lines = vec![(heard.sent, format!("{head} > {} ({})", words.join(", "), heard.reason))];
-    if !heard.burning.is_empty() {
-        lines.push((heard.sent, format!("{head} does not know that {} burn", list(&heard.burning))));
-    }
     lines.extend(heard.taken.map(|at| (at, format!("{head} * taken"))));
     lines.extend(heard.ended.map(|(at, end)| (at, format!("{head} | {end:?}"))));
     lines

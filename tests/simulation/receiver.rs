@@ -65,8 +65,6 @@ pub struct Heard {
     pub ended: Option<(Ms, End)>,
     /// The sender died or was stopped before any peer could know.
     pub orphan: bool,
-    /// When the sender, which was stopped over it, went on and told of it.
-    pub woken: Option<Ms>,
     /// What it says is over, and what nodes in reach know to burn.
     pub known_to_fire: Vec<usize>,
     /// What it says is over, and what burns, unknown to every node in reach.
@@ -317,7 +315,6 @@ impl Hook {
             taken: None,
             ended: None,
             orphan: false,
-            woken: None,
             known_to_fire: Vec::new(),
             burning: Vec::new(),
             silenced: Vec::new(),

@@ -244,12 +244,6 @@ impl Run {
         let now = self.now;
         let Some(life) = self.nodes[node].life.as_mut().filter(|life| life.stopped) else { return };
         life.go_on(now);
-        let lives = self.nodes[node].lives;
-        for heard in &mut self.receiver.ear().heard {
-            if heard.orphan && heard.node == node && heard.life == lives {
-                heard.woken.get_or_insert(now);
-            }
-        }
         self.network_changed();
         let (due, held) = std::mem::take(&mut self.held).into_iter().partition(|(_, of, _)| *of == node);
         self.held = held;
