@@ -26,22 +26,42 @@ pub struct Clock {
     correction: Option<Correction>,
 }
 
-/// What is added to the wall clock, in nanoseconds, so that the nodes of a cluster judge deadlines alike. Clones
-/// are the same correction.
-#[derive(Clone, Debug, Default)]
-pub struct Correction(Arc<AtomicI64>);
+/// What is added to the wall clock, so that the nodes of a cluster judge deadlines alike. Clones are the same
+/// correction.
+#[derive(Clone, Default)]
+pub struct Correction(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    nanos: AtomicI64,
+    keeper: OnceLock<Box<dyn Fn(TimeDelta) + Send + Sync>>,
+}
 
 impl Correction {
     /// Beyond about 292 years it stays as it was.
     pub fn set(&self, correction: TimeDelta) {
         if let Some(nanos) = correction.num_nanoseconds() {
-            self.0.store(nanos, Ordering::Relaxed);
+            self.0.nanos.store(nanos, Ordering::Relaxed);
+            if let Some(keep) = self.0.keeper.get() {
+                keep(correction);
+            }
         }
     }
 
     #[must_use]
     pub fn get(&self) -> TimeDelta {
-        TimeDelta::nanoseconds(self.0.load(Ordering::Relaxed))
+        TimeDelta::nanoseconds(self.0.nanos.load(Ordering::Relaxed))
+    }
+
+    /// Whatever is set from now on is handed to `keep`, for the next start of this node. Only the first keeper counts.
+    pub fn keep_with(&self, keep: impl Fn(TimeDelta) + Send + Sync + 'static) {
+        let _ = self.0.keeper.set(Box::new(keep));
+    }
+}
+
+impl std::fmt::Debug for Correction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Correction").field(&self.get()).finish()
     }
 }
 

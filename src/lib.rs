@@ -22,6 +22,7 @@ pub mod logging;
 pub mod metrics;
 pub mod nflog;
 pub mod notify;
+pub mod otlp;
 pub mod random;
 pub mod replica;
 pub mod ring;

@@ -93,6 +93,10 @@ fn each_reason_for_telling_and_for_not_telling_is_found() {
     assert_eq!((&quiet["outcome"], &quiet["reason"]), (&json!("quiet"), &json!("muted")));
     assert_eq!(quiet["alerts"][0]["silencedBy"], json!([id]));
     assert_eq!((quiet.get("integration"), &quiet["totals"]["muted"]), (None, &json!(1)));
+    // And the silence knows what it kept quiet.
+    let page = format!("/silences/{}", id.as_str().unwrap());
+    let fact = "ago: 1 alert of one group.";
+    assert!(server.text(&page).contains(fact), "{}", server.text(&page));
 
     // Inhibited.
     server.post_alerts(&json!([alert(&json!({"alertname": "HostDown", "kind": "host", "rack": "r1"}))]));
@@ -131,6 +135,7 @@ fn each_reason_for_telling_and_for_not_telling_is_found() {
     let server = Server::start(dir.path(), &[]);
     let again = wait(&server, "filter=alertname%3DStubborn&outcome=told", |_| true);
     assert_eq!(again["id"], number);
+    wait_for("the silence still knows it", LIMIT, || server.text(&page).contains(fact).then_some(()));
     server.post_alerts(&json!([alert(&json!({"alertname": "Later"}))]));
     let later = wait(&server, "filter=alertname%3DLater&outcome=told", |_| true);
     assert!(later["id"].as_u64() > number.as_u64());

@@ -192,6 +192,12 @@ impl Labels {
         None
     }
 
+    /// The value in this place of the order of names.
+    #[must_use]
+    pub fn value_at(&self, index: usize) -> Option<&str> {
+        (index < self.len()).then(|| self.value(index))
+    }
+
     /// Name and value in order of names.
     pub fn iter(&self) -> Iter<'_> {
         let digits = self.values.as_bytes().first().map_or(0, |digits| usize::from(*digits));

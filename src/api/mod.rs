@@ -23,6 +23,7 @@ mod list;
 mod media;
 mod posted;
 mod query;
+mod reachability;
 mod reader;
 mod receiver_test;
 mod receivers;
@@ -47,6 +48,7 @@ use percent_encoding::percent_decode_str;
 pub use answer::{Answer, Body};
 pub use body::{BODIES_BYTES_MAX, BODY_BYTES_MAX};
 pub(crate) use query::valid_escapes;
+pub use reachability::{AskOutlooks, Outlook, Sight};
 pub use receiver_test::{
     Authenticated, ReceiverTests, TEST_TIME_MAX, TestAttempt, TestOrder, TestOutcome, TestReceiver, TestRefused,
     TestReport,
@@ -58,6 +60,7 @@ use self::{
     body::{BodyBudget, ReadBody},
     ingest::Counters,
     query::Query,
+    reachability::Outlooks,
     status::StatusText,
 };
 use crate::{
@@ -70,6 +73,7 @@ use crate::{
     events::Events,
     inhibit::Inhibitor,
     metrics::{BuildInfo, Metrics},
+    otlp::{self, Tracer},
     replica::AlertKeeper,
     silence::Silences,
 };
@@ -91,6 +95,7 @@ pub struct Handles {
     pub records: AlertKeeper,
     pub decisions: Reader,
     pub events: Events,
+    pub tracer: Tracer,
     /// Asked at each `GET /status`.
     pub cluster: Arc<dyn Fn() -> ClusterStatus + Send + Sync>,
 }
@@ -102,6 +107,7 @@ pub struct Api {
     counters: Counters,
     status_text: StatusText,
     receiver_tests: OnceLock<ReceiverTests>,
+    outlooks: Outlooks,
 }
 
 impl std::ops::Deref for Api {
@@ -121,6 +127,7 @@ enum Place<'p> {
     Groups,
     Silences,
     Decisions,
+    Reachability,
     /// With the receiver's name as it stands in the path.
     ReceiverTest(&'p str),
     /// With the id as it stands in the path.
@@ -137,6 +144,7 @@ impl<'p> Place<'p> {
             "/alerts/groups" => Some(Place::Groups),
             "/silences" => Some(Place::Silences),
             "/carillon/decisions" => Some(Place::Decisions),
+            "/carillon/reachability" => Some(Place::Reachability),
             path => {
                 let of_receiver = path.strip_prefix("/carillon/receivers/").and_then(|rest| rest.strip_suffix("/test"));
                 if let Some(name) = of_receiver {
@@ -157,8 +165,27 @@ impl<'p> Place<'p> {
             Place::Groups => "/api/v2/alerts/groups",
             Place::Silences => "/api/v2/silences",
             Place::Decisions => "/api/v2/carillon/decisions",
+            Place::Reachability => "/api/v2/carillon/reachability",
             Place::ReceiverTest(_) => "/api/v2/carillon/receivers/{name}/test",
             Place::Silence(_) => "/api/v2/silence/{silenceID}",
+        }
+    }
+
+    /// Name of the span of a request.
+    fn handler(self, method: &Method) -> &'static str {
+        match (self, method) {
+            (Place::Status, _) => "api.getStatusHandler",
+            (Place::Receivers, _) => "api.getReceiversHandler",
+            (Place::Alerts, &Method::POST) => "api.postAlertsHandler",
+            (Place::Alerts, _) => "api.getAlertsHandler",
+            (Place::Groups, _) => "api.getAlertGroupsHandler",
+            (Place::Silences, &Method::POST) => "api.postSilencesHandler",
+            (Place::Silences, _) => "api.getSilencesHandler",
+            (Place::Silence(_), &Method::DELETE) => "api.deleteSilenceHandler",
+            (Place::Silence(_), _) => "api.getSilenceHandler",
+            (Place::Decisions, _) => "api.getDecisionsHandler",
+            (Place::Reachability, _) => "api.getReachabilityHandler",
+            (Place::ReceiverTest(_), _) => "api.postReceiverTestHandler",
         }
     }
 
@@ -183,7 +210,14 @@ impl Api {
     pub fn new(handles: Handles) -> Arc<Self> {
         let budget = BodyBudget::new(&handles.metrics);
         let counters = Counters::new(&handles.metrics);
-        Arc::new(Api { handles, budget, counters, status_text: StatusText::default(), receiver_tests: OnceLock::new() })
+        Arc::new(Api {
+            handles,
+            budget,
+            counters,
+            status_text: StatusText::default(),
+            receiver_tests: OnceLock::new(),
+            outlooks: Outlooks::default(),
+        })
     }
 
     /// Answers a request; `path` is what follows `/api/v2` in its path, `full_path` the path that the client sees.
@@ -195,7 +229,13 @@ impl Api {
         if let Some(answer) = cors::preflight(&parts.method, &parts.headers) {
             return answer;
         }
-        let mut answer = self.answer(path, full_path, &parts, body).await.unwrap_or_else(|fault| fault.answer());
+        let place = if self.tracer.is_on() { Place::of(path) } else { None };
+        let span = place.map_or_else(Default::default, |place| otlp::child(place.handler(&parts.method)));
+        let answer = span.enter(self.answer(path, full_path, &parts, body)).await;
+        let mut answer = answer.unwrap_or_else(|fault| {
+            span.fail(&fault.message);
+            fault.answer()
+        });
         answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         cors::mark(&mut answer, &parts.method, cors::has_origin(&parts.headers));
         answer
@@ -225,6 +265,7 @@ impl Api {
             (Place::Silences, &Method::POST) => self.post_silence(&self.budget.read(body).await?).await?,
             (Place::Silences, _) => self.silences(&query()).unwrap_or_else(|bad| bad.answer()),
             (Place::Decisions, _) => self.decisions(&query()).await.unwrap_or_else(|bad| bad.answer()),
+            (Place::Reachability, _) => self.reachability().await,
             (Place::ReceiverTest(name), _) => self.test_receiver(name, parts, &self.budget.read(body).await?).await?,
             (Place::Silence(id), &Method::DELETE) => self.delete_silence(&silence_id(id)?).await,
             (Place::Silence(id), _) => self.silence(&silence_id(id)?),

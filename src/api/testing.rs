@@ -19,6 +19,7 @@ use crate::{
     metrics::{BuildInfo, Metrics, MetricsOptions},
     nflog::{Nflog, NflogConfig, Writer},
     notify::Peer,
+    otlp::Tracer,
     random::Random,
     replica::{AlertKeeper, Outbox},
     silence::{Silences, SilencesConfig, Surroundings},
@@ -42,6 +43,11 @@ const RETENTION: Duration = Duration::from_secs(3600);
 
 /// An API over this configuration. Groups do not run.
 pub(crate) fn api(config: &str) -> Arc<Api> {
+    traced_api(config, &Tracer::off())
+}
+
+/// The same, traced.
+pub(crate) fn traced_api(config: &str, tracer: &Tracer) -> Arc<Api> {
     let clock = Clock::system();
     let random = Random::seeded(1);
     let metrics = Metrics::new(MetricsOptions::default(), BUILD, &clock);
@@ -72,6 +78,7 @@ pub(crate) fn api(config: &str) -> Arc<Api> {
         peer: Peer::alone(),
         decisions: Decisions::off(),
         events: crate::events::Events::off(),
+        tracer: tracer.clone(),
         external_url: "http://am.example".into(),
         start_at: clock.monotonic(),
     };
@@ -88,6 +95,7 @@ pub(crate) fn api(config: &str) -> Arc<Api> {
         dispatcher: Dispatcher::new(parts, &plan),
         decisions: Reader::new(Decisions::off(), "", None),
         events: crate::events::Events::off(),
+        tracer: tracer.clone(),
         cluster: Arc::new(ClusterStatus::default),
         clock,
     })

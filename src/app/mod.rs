@@ -34,9 +34,10 @@ use crate::{
     metrics::{BuildInfo, Metrics, MetricsOptions},
     nflog::{self, Nflog, NflogConfig, Writer},
     notify::Peer,
+    otlp::{self, Tracer},
     random::Random,
     replica::{AlertKeeper, Outbox},
-    ring::{Graces, Ring, RingParts},
+    ring::{Graces, Ring, RingParts, recall_correction},
     silence::{self, Act, Silences, SilencesConfig, Surroundings},
     store::{OpenError, Store, WriterMode},
     ui::{Ui, UiParts},
@@ -146,6 +147,9 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     // State.
     let random = Random::system();
     let store = Store::open(&options.storage_path, Arc::clone(&metrics))?;
+    if options.cluster.is_some() {
+        recall_correction(&correction, store.disk());
+    }
     let identity = options.cluster.as_ref().map(|cluster| ring::Identity::of(cluster, &store, &random)).transpose()?;
     let outbox = if identity.is_some() { Outbox::bounded(OUTBOX_MAX) } else { Outbox::none() };
     let node = identity.as_ref().map_or_else(hostname, |identity| identity.name.clone());
@@ -165,6 +169,8 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     });
 
     let events = recorder(&options, &clock, &metrics, &state, ring.as_ref());
+    let service = otlp::Service { version: BUILD.version, instance: &node };
+    let tracer = Tracer::new(service, &clock, &random, metrics.registry());
 
     // Configuration.
     let web = Web::bind(web_options(&options, open_files_max)?).await?;
@@ -173,7 +179,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     let load_options = LoadOptions { mode: options.features.parse_mode() };
     tracing::info!(file = %options.config_file.display(), "Loading configuration file");
     let loaded = config::load(&options.config_file, &load_options)?;
-    let tools = Tools::new(&options, &clock, &random, &metrics, &events);
+    let tools = Tools::new(&options, &clock, &random, &metrics, &events, &tracer);
     let plan = tools.plan(&loaded)?;
     tools.begin_events(&loaded).await;
     events.record(|| Event::Startup { version: BUILD.version, build_context: build_context() });
@@ -193,6 +199,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
             peer: ring.as_ref().map_or_else(Peer::alone, Ring::peer),
             decisions: decisions.clone(),
             events: events.clone(),
+            tracer: tracer.clone(),
             external_url: external_url.text.as_str().into(),
             start_at: started + options.dispatch_start_delay,
         },
@@ -205,6 +212,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         if config.tls.is_some() {
             cluster_metrics.show_tls(metrics.registry());
         }
+        ring.remember_peers(store.disk());
         ring.join(config, Arc::new(network::System), own_clock, random.clone(), cluster_metrics, effects).await?;
     }
     let alerts = Arc::clone(&state.alerts);
@@ -229,6 +237,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         records: state.keeper.clone(),
         decisions: Reader::new(decisions.clone(), &node, ring.as_ref().map(Ring::ask_peers)),
         events: events.clone(),
+        tracer: tracer.clone(),
         cluster: ring::status(ring.as_ref()),
     });
     let tester = Tester {
@@ -237,6 +246,9 @@ pub async fn run(options: Options) -> Result<(), StartError> {
         random: random.clone(),
         external_url: external_url.text.as_str().into(),
     };
+    if let Some(ring) = &ring {
+        api.offer_outlooks(ring::outlooks(ring));
+    }
     api.offer_receiver_tests(ReceiverTests { open: options.web.enable_receiver_test, run: tester.into_handle() });
     let (stop, stopped) = watch::channel(false);
     let ui = Ui::new(UiParts {
@@ -283,6 +295,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     decisions.close().await;
     events.record(|| Event::Shutdown);
     events.close(EVENTS_GRACE).await;
+    tracer.close().await;
     if let Err(error) = store.close().await {
         tracing::error!(err = %error, "the store could not be closed cleanly; what was acknowledged is on disk");
     }

@@ -172,6 +172,7 @@ impl Tester {
             group_labels,
             route_labels: Labels::default(),
             alerts: vec![alert],
+            fingerprints: Vec::new(),
             reason: if order.resolved { Reason::AllAlertsResolved } else { Reason::FirstNotification },
             now,
             external_url: Arc::clone(&self.external_url),

@@ -21,6 +21,7 @@ use crate::{
         Integration,
         receivers::{self, BuildContext, BuildError},
     },
+    otlp::{self, Tracer},
     random::Random,
     template::{TemplateError, Templates},
 };
@@ -32,6 +33,8 @@ pub enum ApplyError {
     Templates(#[from] TemplateError),
     #[error("receiver {receiver:?}, {integration}[{index}]: {source}")]
     Receiver { receiver: String, integration: &'static str, index: usize, source: BuildError },
+    #[error(transparent)]
+    Tracing(#[from] otlp::ApplyError),
 }
 
 /// Why a reload failed.
@@ -48,17 +51,26 @@ pub(super) struct Tools {
     path: PathBuf,
     retention: std::time::Duration,
     events: Events,
+    tracer: Tracer,
     clock: Clock,
     random: Random,
     metrics: Arc<Metrics>,
 }
 
 impl Tools {
-    pub fn new(options: &Options, clock: &Clock, random: &Random, metrics: &Arc<Metrics>, events: &Events) -> Self {
+    pub fn new(
+        options: &Options,
+        clock: &Clock,
+        random: &Random,
+        metrics: &Arc<Metrics>,
+        events: &Events,
+        tracer: &Tracer,
+    ) -> Self {
         Tools {
             path: options.config_file.clone(),
             retention: options.retention,
             events: events.clone(),
+            tracer: tracer.clone(),
             clock: clock.clone(),
             random: random.clone(),
             metrics: Arc::clone(metrics),
@@ -82,13 +94,10 @@ impl Tools {
         receivers::client_options(BUILD.version, &self.clock, &self.random, &self.metrics)
     }
 
-    /// Builds templates, receivers in use and inhibition rules, and logs what is odd.
+    /// Builds templates, receivers in use and inhibition rules, logs what is odd, and puts the section `tracing` to
+    /// work: the last thing that can fail.
     pub fn plan(&self, loaded: &Loaded) -> Result<Plan, ApplyError> {
         let config = &loaded.config;
-        if config.tracing.is_some() {
-            // A section that is read and checked, but whose work is not built: said at each load.
-            tracing::error!(component = "tracing", "tracing is not supported by this version: no spans are exported");
-        }
         let templates = Arc::new(Templates::load(&config.templates)?.with_clock(self.clock.clone()));
         let context = BuildContext::new(
             Arc::clone(&templates),
@@ -105,6 +114,7 @@ impl Tools {
                 tracing::info!(component = "configuration", receiver = %receiver.name, "skipping creation of receiver not referenced by any route");
             }
         }
+        self.tracer.apply(config.tracing.as_ref(), &self.client_options())?;
         let inhibitor = Arc::new(Inhibitor::new(&config.inhibit_rules));
         self.metrics.inhibition_rules.set(i64::try_from(config.inhibit_rules.len()).unwrap_or(i64::MAX));
         for warning in &loaded.warnings {

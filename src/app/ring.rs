@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use super::State;
 use crate::{
-    api::{ClusterStatus, MemberStatus, PeerStatus},
+    api::{AskOutlooks, ClusterStatus, MemberStatus, Outlook, PeerStatus, Sight},
     cli::ClusterOptions,
     cluster::{ClusterConfig, ClusterTls, KeyError, MemberState, SecretKey, tls::TlsFileError},
     random::Random,
@@ -132,11 +132,7 @@ pub(super) fn status(ring: Option<&Ring>) -> Arc<dyn Fn() -> ClusterStatus + Sen
                 name: member.name.clone(),
                 address: member.address.to_string(),
                 version: member.version.clone(),
-                state: match member.state {
-                    MemberState::Alive => "alive",
-                    MemberState::Suspect => "suspect",
-                    MemberState::Down => "down",
-                },
+                state: word(member.state),
                 is_self: member.is_self,
                 position: place,
                 last_exchange: member.last_exchange,
@@ -154,6 +150,36 @@ pub(super) fn status(ring: Option<&Ring>) -> Arc<dyn Fn() -> ClusterStatus + Sen
             members: members.collect(),
         }
     })
+}
+
+/// What `/api/v2/carillon/reachability` says.
+pub(super) fn outlooks(ring: &Ring) -> AskOutlooks {
+    let ring = ring.clone();
+    Arc::new(move || {
+        let ring = ring.clone();
+        Box::pin(async move {
+            let sight = |sight: crate::ring::Sight| Sight {
+                name: sight.name,
+                state: word(sight.state),
+                udp: sight.udp,
+                tcp: sight.tcp,
+            };
+            let all = ring.outlooks().await.into_iter();
+            all.map(|outlook| Outlook {
+                node: outlook.node,
+                sees: outlook.sees.map(|sees| sees.into_iter().map(sight).collect()),
+            })
+            .collect()
+        })
+    })
+}
+
+fn word(state: MemberState) -> &'static str {
+    match state {
+        MemberState::Alive => "alive",
+        MemberState::Suspect => "suspect",
+        MemberState::Down => "down",
+    }
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ pub enum TlsVersion {
 }
 
 /// `tracing`: where spans go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TracingConfig {
     pub client: TracingClient,
     /// `host:port`.

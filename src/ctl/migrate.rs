@@ -172,7 +172,7 @@ impl Report {
 
     fn sections(&mut self, config: &Config, options: &Options) {
         if config.tracing.is_some() {
-            self.add(Rank::Note, "tracing", "read and checked, but no spans are exported");
+            self.add(Rank::Good, "tracing", "spans are exported; some have names of their own");
         }
         if config.event_recorder.is_some() && !options.features.event_recorder {
             self.add(Rank::Note, "event_recorder", "acts only with --enable-feature=event-recorder, as there");

@@ -17,6 +17,7 @@ mod log;
 mod merge;
 mod model;
 mod query;
+mod quieted;
 mod reader;
 mod runs;
 mod said;
@@ -27,6 +28,7 @@ mod wire;
 mod tests;
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -39,6 +41,7 @@ use self::{
     files::Bounds,
     log::Log,
     query::Search,
+    quieted::{Quieted, Silenced},
     runs::{RUN_MAX, Repeat, Runs},
     wire::Dictionary,
 };
@@ -49,7 +52,8 @@ pub use self::{
         UnknownOutcome, Why,
     },
     query::{LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query},
-    reader::{Answered, AskPeers, NodeAnswer, Page, PeerAnswer, Reader},
+    quieted::{Known, Last, LastQuieted},
+    reader::{Answered, AskPeers, NodeAnswer, Page, PeerAnswer, Questions, Reader, Subject},
     runs::{Run, Signature},
 };
 use crate::{
@@ -95,6 +99,8 @@ struct Inner {
     age_max: TimeDelta,
     queue: Mutex<Queue>,
     runs: Mutex<Runs>,
+    /// Locked after `runs`, where both are.
+    quieted: Mutex<Quieted>,
     log: Mutex<Log>,
     pace: Arc<Pace>,
     searches: Semaphore,
@@ -195,12 +201,17 @@ impl Decisions {
             age_max,
             queue: Mutex::new(Queue { id, newest, ..Queue::default() }),
             runs: Mutex::default(),
+            quieted: Mutex::new(Quieted::since(clock.now())),
             log: Mutex::new(log),
             pace: Arc::default(),
             searches: Semaphore::new(SEARCHES_MAX),
         });
-        if mode == WriterMode::Thread {
-            tokio::spawn(write_in_batches(Arc::downgrade(&inner), Arc::clone(&inner.pace)));
+        match mode {
+            WriterMode::Task => inner.recall(),
+            WriterMode::Thread => {
+                tokio::spawn(write_in_batches(Arc::downgrade(&inner), Arc::clone(&inner.pace)));
+                tokio::spawn(Arc::clone(&inner).off_the_runtime(Inner::recall));
+            }
         }
         Decisions(Some(inner))
     }
@@ -231,8 +242,8 @@ impl Decisions {
         run.end();
         if lock(&inner.runs).is_full() {
             inner.metrics.limit_reached_total.with_label_values(&["decision_runs"]).inc();
-        } else if let Some(id) = inner.push(make()) {
-            lock(&inner.runs).begin(run, signature, id, now);
+        } else if let Some((id, silenced)) = inner.push(make()) {
+            lock(&inner.runs).begin(run, signature, id, silenced, now);
         }
     }
 
@@ -242,6 +253,15 @@ impl Decisions {
         let rest = lock(&inner.runs).note_all(inner.clock.now());
         inner.push_repeats(&rest);
         inner.off_the_runtime(|inner| inner.write()).await;
+    }
+
+    /// What is known here of these silences, in their order; `None`: this node keeps no record.
+    fn quieted(&self, ids: &[Arc<str>]) -> Option<Known> {
+        let inner = self.0.as_ref()?;
+        let runs = lock(&inner.runs);
+        let mut quieted = lock(&inner.quieted);
+        runs.tell_silenced(&mut quieted);
+        Some(quieted.known(ids))
     }
 
     /// What this node holds that fits.
@@ -263,8 +283,8 @@ struct Findings {
 }
 
 impl Inner {
-    /// Returns its number; `None`: there is no room.
-    fn push(&self, mut decision: Box<Decision>) -> Option<u64> {
+    /// Returns its number, and what silences kept quiet; `None`: there is no room.
+    fn push(&self, mut decision: Box<Decision>) -> Option<(u64, Vec<Silenced>)> {
         let now = self.clock.now();
         (decision.at, decision.last) = (now, now);
         let mut queue = lock(&self.queue);
@@ -284,7 +304,25 @@ impl Inner {
         drop(queue);
         self.metrics.decisions_recorded_total.inc();
         self.after_push(bytes);
-        Some(id)
+        let silenced = quieted::silenced_in(&decision);
+        if !silenced.is_empty() {
+            lock(&self.quieted).note(&silenced, now);
+        }
+        Some((id, silenced))
+    }
+
+    /// What silences kept quiet before the program started, from the files, newest first.
+    fn recall(&self) {
+        let files = lock(&self.log).files();
+        let mut repeats = HashMap::new();
+        let mut since = None;
+        for file in files {
+            // The lock is taken for each file anew, as in a search.
+            let Some(book) = lock(&self.log).read(&file) else { continue };
+            lock(&self.quieted).read(&book, &mut repeats);
+            since = Some(file.began());
+        }
+        lock(&self.quieted).reaches_back(since);
     }
 
     fn push_repeats(&self, repeats: &[Repeat]) {
@@ -315,7 +353,12 @@ impl Inner {
     fn write(&self) {
         let now = self.clock.now();
         if self.wants_clean_up(now) {
-            let repeats = lock(&self.runs).sweep(now);
+            let repeats = {
+                let mut runs = lock(&self.runs);
+                let mut quieted = lock(&self.quieted);
+                quieted.forget_before(now - self.age_max);
+                runs.sweep(now, &mut quieted)
+            };
             let mut queue = lock(&self.queue);
             for repeat in repeats {
                 Dictionary::write_repeat(queue.block(&self.node).0, repeat);

@@ -10,17 +10,30 @@ use super::{
     merge::{self, Cursor, Stream},
     model::Decision,
     query::Query,
+    quieted::{self, LastQuieted},
 };
 use crate::clock::Time;
 
 /// Who has not answered by then is done without.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// The same for what is a remark on a page about something else.
+const QUIETED_LIMIT: Duration = Duration::from_millis(500);
 
-/// Puts to each known peer the question that is made for its name. Whoever is out of sight or does not answer within the
-/// time comes back without an answer.
-pub type AskPeers = Arc<
-    dyn Fn(Arc<dyn Fn(&str) -> Bytes + Send + Sync>, Duration) -> BoxFuture<'static, Vec<PeerAnswer>> + Send + Sync,
->;
+/// Puts to each known peer the question that is made for its name. Whoever is out of sight, does not know such questions
+/// or does not answer within the time comes back without an answer.
+pub type AskPeers = Arc<dyn Fn(Subject, Questions, Duration) -> BoxFuture<'static, Vec<PeerAnswer>> + Send + Sync>;
+
+/// Makes the question for a node.
+pub type Questions = Arc<dyn Fn(&str) -> Bytes + Send + Sync>;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A page of decisions.
+    Decisions,
+    /// What silences have kept quiet.
+    Quieted,
+}
 
 /// Name and answer.
 pub type PeerAnswer = (Arc<str>, Option<Bytes>);
@@ -103,7 +116,7 @@ impl Reader {
         let Some(peers) = &self.peers else { return self.local(query).await };
         let asked = query.clone();
         let question = Arc::new(move |name: &str| Bytes::from(inquiry::write_query(&asked, name)));
-        let (own, others) = tokio::join!(self.own(query), peers(question, ANSWER_LIMIT));
+        let (own, others) = tokio::join!(self.own(query), peers(Subject::Decisions, question, ANSWER_LIMIT));
         let mut answers = vec![own];
         answers.extend(others.into_iter().map(|(node, bytes)| {
             let read = bytes.and_then(|bytes| inquiry::read_answer(&bytes).ok());
@@ -128,10 +141,32 @@ impl Reader {
     }
 
     /// What this node answers to a peer's question; `None`: it cannot be understood.
-    pub async fn answer(&self, question: Bytes) -> Option<Bytes> {
-        let (query, below) = inquiry::read_query(&question)?;
-        let found = self.local.search(query, below).await;
-        Some(inquiry::write_answer(found.as_ref()).into())
+    pub async fn answer(&self, subject: Subject, question: Bytes) -> Option<Bytes> {
+        match subject {
+            Subject::Decisions => {
+                let (query, below) = inquiry::read_query(&question)?;
+                let found = self.local.search(query, below).await;
+                Some(inquiry::write_answer(found.as_ref()).into())
+            }
+            Subject::Quieted => {
+                let ids = quieted::read_question(&question)?;
+                Some(quieted::write_answer(self.local.quieted(&ids).as_ref()).into())
+            }
+        }
+    }
+
+    /// What these silences kept quiet last, on all nodes that answer in time.
+    pub async fn quieted(&self, ids: &[Arc<str>]) -> LastQuieted {
+        let mut found = LastQuieted::of(self.local.quieted(ids), ids);
+        let Some(peers) = self.peers.as_ref().filter(|_| !ids.is_empty()) else { return found };
+        for part in ids.chunks(quieted::IDS_MAX) {
+            let question = Bytes::from(quieted::write_question(part));
+            let answers = peers(Subject::Quieted, Arc::new(move |_| question.clone()), QUIETED_LIMIT).await;
+            for (node, bytes) in answers {
+                found.add(&node, bytes.and_then(|bytes| quieted::read_answer(&bytes, part)), part);
+            }
+        }
+        found
     }
 }
 

@@ -5,7 +5,7 @@
 //! readers, and for writing it down from time to time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -14,6 +14,7 @@ use std::{
 
 use chrono::TimeDelta;
 
+use super::quieted::{Quieted, Silenced};
 use crate::clock::Time;
 
 /// A run is ended after so long, so that the record of something that still goes on is never the oldest.
@@ -60,6 +61,8 @@ pub struct Run(Option<(Signature, Arc<Tally>)>);
 #[derive(Debug)]
 struct Tally {
     id: u64,
+    /// What silences keep quiet each time.
+    silenced: Box<[Silenced]>,
     began: i64,
     count: AtomicU64,
     /// In microseconds, like `began`.
@@ -98,6 +101,10 @@ impl Run {
 }
 
 impl Tally {
+    fn tell(&self, quieted: &mut Quieted) {
+        quieted.note(&self.silenced, self.repeat().last);
+    }
+
     fn repeat(&self) -> Repeat {
         let last = Time::from_timestamp_micros(self.last.load(Ordering::Relaxed)).unwrap_or(Time::UNIX_EPOCH);
         Repeat { id: self.id, count: self.count.load(Ordering::Relaxed), last }
@@ -119,35 +126,48 @@ impl Tally {
 
 /// All runs, by the numbers of their decisions.
 #[derive(Debug, Default)]
-pub struct Runs(BTreeMap<u64, Arc<Tally>>);
+pub struct Runs {
+    tallies: BTreeMap<u64, Arc<Tally>>,
+    /// Those in which silences keep something quiet.
+    silenced: BTreeSet<u64>,
+}
 
 impl Runs {
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.0.len() >= RUNS_MAX
+        self.tallies.len() >= RUNS_MAX
     }
 
-    /// The decision was recorded as `id`.
-    pub fn begin(&mut self, run: &mut Run, signature: Signature, id: u64, now: Time) {
+    /// The decision was recorded as `id`, and silences kept so much quiet.
+    pub fn begin(&mut self, run: &mut Run, signature: Signature, id: u64, silenced: Vec<Silenced>, now: Time) {
         let at = now.timestamp_micros();
+        if !silenced.is_empty() {
+            self.silenced.insert(id);
+        }
         let tally = Arc::new(Tally {
             id,
+            silenced: silenced.into(),
             began: at,
             count: AtomicU64::new(1),
             last: AtomicI64::new(at),
             noted: AtomicU64::new(1),
             noted_at: AtomicI64::new(at),
         });
-        self.0.insert(id, Arc::clone(&tally));
+        self.tallies.insert(id, Arc::clone(&tally));
         run.0 = Some((signature, tally));
     }
 
-    /// What is to be written down by now: of runs that have ended, and of those that go on for long. In order.
-    pub fn sweep(&mut self, now: Time) -> Vec<Repeat> {
+    /// What is to be written down by now: of runs that have ended, and of those that go on for long. In order. What
+    /// silences kept quiet in those that have ended goes into `quieted`.
+    pub fn sweep(&mut self, now: Time, quieted: &mut Quieted) -> Vec<Repeat> {
         let mut rest = Vec::new();
-        self.0.retain(|_, tally| {
+        let silenced = &mut self.silenced;
+        self.tallies.retain(|id, tally| {
             // Nobody holds it any more.
             let has_ended = Arc::strong_count(tally) == 1;
+            if has_ended && silenced.remove(id) {
+                tally.tell(quieted);
+            }
             if has_ended || tally.is_due(now) {
                 rest.extend(tally.note(now));
             }
@@ -158,12 +178,17 @@ impl Runs {
 
     /// Everything that is not written down.
     pub fn note_all(&mut self, now: Time) -> Vec<Repeat> {
-        self.0.values().filter_map(|tally| tally.note(now)).collect()
+        self.tallies.values().filter_map(|tally| tally.note(now)).collect()
     }
 
     /// What all runs have come to, those of one decision left out.
     pub fn all(&self) -> impl Iterator<Item = Repeat> + '_ {
-        self.0.values().map(|tally| tally.repeat()).filter(|repeat| repeat.count > 1)
+        self.tallies.values().map(|tally| tally.repeat()).filter(|repeat| repeat.count > 1)
+    }
+
+    /// What silences keep quiet goes into `quieted`.
+    pub fn tell_silenced(&self, quieted: &mut Quieted) {
+        self.silenced.iter().filter_map(|id| self.tallies.get(id)).for_each(|tally| tally.tell(quieted));
     }
 }
 
@@ -182,7 +207,7 @@ mod tests {
     fn begun(runs: &mut Runs, id: u64) -> Run {
         let mut run = Run::default();
         assert!(!run.repeats(signature(1), at(0)));
-        runs.begin(&mut run, signature(1), id, at(0));
+        runs.begin(&mut run, signature(1), id, Vec::new(), at(0));
         run
     }
 
@@ -191,10 +216,10 @@ mod tests {
         let mut runs = Runs::default();
         let run = begun(&mut runs, 7);
         assert!(run.repeats(signature(1), at(5)));
-        assert_eq!(runs.sweep(at(30)), []);
+        assert_eq!(runs.sweep(at(30), &mut Quieted::default()), []);
         assert!(run.repeats(signature(1), at(60)));
-        assert_eq!(runs.sweep(at(60)), [Repeat { id: 7, count: 3, last: at(60) }]);
-        assert_eq!(runs.sweep(at(180)), [], "nothing new");
+        assert_eq!(runs.sweep(at(60), &mut Quieted::default()), [Repeat { id: 7, count: 3, last: at(60) }]);
+        assert_eq!(runs.sweep(at(180), &mut Quieted::default()), [], "nothing new");
         assert!(run.repeats(signature(1), at(181)));
         assert_eq!(runs.all().collect::<Vec<_>>(), [Repeat { id: 7, count: 4, last: at(181) }]);
     }
@@ -208,8 +233,8 @@ mod tests {
         run.end();
         drop(alone);
         assert_eq!(runs.all().count(), 1, "readers see it until then");
-        assert_eq!(runs.sweep(at(7)), [Repeat { id: 7, count: 2, last: at(5) }]);
-        assert!(runs.0.is_empty() && !run.repeats(signature(1), at(8)));
+        assert_eq!(runs.sweep(at(7), &mut Quieted::default()), [Repeat { id: 7, count: 2, last: at(5) }]);
+        assert!(runs.tallies.is_empty() && !run.repeats(signature(1), at(8)));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What a file (or an answer) has said already. It knows the latest only: what it has forgotten is said again, which
 //! costs bytes and nothing else, and to remember costs one look at one place.
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::alert::{Fingerprint, Labels};
 
-/// Label sets and groups that are remembered. Powers of two: few enough to stay in the processor's cache.
-const SETS: usize = 1 << 13;
+/// Label sets and groups that are remembered. Powers of two: few enough to stay in the processor's cache, and enough that
+/// ten thousand alerts are mostly said once in a file: to say a set again costs more than to look for it.
+const SETS: usize = 1 << 15;
 const GROUPS: usize = 1 << 12;
 const NAMES: usize = 1 << 9;
 /// An empty place; this number is never known. Not 0, so that the memory is there from the start and not fetched from the
@@ -18,7 +21,7 @@ const RECENT: usize = 8;
 #[derive(Debug)]
 pub struct Said {
     sets: Numbers,
-    groups: Numbers,
+    groups: Groups,
     names: Numbers,
     /// Sets with such names, and the numbers of these. Oldest first.
     recent: Vec<(Labels, u64)>,
@@ -44,16 +47,54 @@ impl Numbers {
     }
 }
 
+/// What names a group: its key, its receiver, its route.
+pub type GroupTexts = [Arc<str>; 3];
+
+/// Groups, each at the one place where it may be. A group hands over the very same texts each time: a look at where they
+/// are in memory tells that it is known.
+#[derive(Debug)]
+struct Groups {
+    places: Vec<Option<(GroupTexts, u64)>>,
+}
+
+impl Groups {
+    /// Its number, and whether it is not known; it is from here on.
+    fn number(&mut self, texts: [&Arc<str>; 3]) -> (u64, bool) {
+        let [key, ..] = texts;
+        let spread = (key.as_ptr().addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let place = usize::try_from(spread).unwrap_or(0) & (self.places.len() - 1);
+        let Some(place) = self.places.get_mut(place) else { return (number_of(texts), true) };
+        if let Some((known, number)) = place
+            && known.iter().zip(texts).all(|(known, text)| Arc::ptr_eq(known, text))
+        {
+            return (*number, false);
+        }
+        let number = number_of(texts);
+        *place = Some((texts.map(Arc::clone), number));
+        (number, true)
+    }
+}
+
+fn number_of(texts: [&Arc<str>; 3]) -> u64 {
+    let mut hash = Xxh64::new(0);
+    for text in texts {
+        hash.update(text.as_bytes());
+        hash.update(&[0xFF]);
+    }
+    hash.digest()
+}
+
 impl Default for Said {
     fn default() -> Self {
-        Said { sets: Numbers::new(SETS), groups: Numbers::new(GROUPS), names: Numbers::new(NAMES), recent: Vec::new() }
+        let groups = Groups { places: vec![None; GROUPS] };
+        Said { sets: Numbers::new(SETS), groups, names: Numbers::new(NAMES), recent: Vec::new() }
     }
 }
 
 impl Said {
     pub fn clear(&mut self) {
         self.sets.places.fill(NOTHING);
-        self.groups.places.fill(NOTHING);
+        self.groups.places.fill(None);
         self.forget_names();
     }
 
@@ -67,8 +108,9 @@ impl Said {
         self.sets.is_new(fingerprint.0)
     }
 
-    pub fn is_new_group(&mut self, number: u64) -> bool {
-        self.groups.is_new(number)
+    /// A number for a group, and whether it is new.
+    pub fn group(&mut self, texts: [&Arc<str>; 3]) -> (u64, bool) {
+        self.groups.number(texts)
     }
 
     /// A number for the names of a set, and whether they are new.
@@ -100,9 +142,31 @@ mod tests {
         let sets = [0, 1].map(Fingerprint);
         assert_eq!(sets.map(|set| said.is_new_set(set)), [true; 2]);
         assert_eq!(sets.map(|set| said.is_new_set(set)), [false; 2]);
-        assert!(said.is_new_group(1) && !said.is_new_group(1));
+        let [key, receiver, route] = ["key", "receiver", "route"].map(Arc::<str>::from);
+        let (number, is_new) = said.group([&key, &receiver, &route]);
+        assert!(is_new && said.group([&key, &receiver, &route]) == (number, false));
         said.clear();
-        assert!(said.is_new_set(sets[0]) && said.is_new_group(1));
+        assert!(said.is_new_set(sets[0]) && said.group([&key, &receiver, &route]) == (number, true));
+    }
+
+    #[test]
+    fn groups_are_known_by_their_place_in_memory_and_numbered_by_their_text() {
+        let mut said = Said::default();
+        let text = Arc::<str>::from;
+        let group = [text("k"), text("r"), text("{}")];
+        let (number, _) = said.group(group.each_ref());
+        // The same texts elsewhere in memory, as after a restart: said again, under the same number.
+        let again = [text("k"), text("r"), text("{}")];
+        assert_eq!(said.group(again.each_ref()), (number, true));
+        // One other text makes it another group.
+        for place in 0..3 {
+            let mut other = again.clone();
+            other[place] = text("other");
+            let (found, is_new) = said.group(other.each_ref());
+            assert!(found != number && is_new, "{place}");
+        }
+        let parts = [text("kr"), text(""), text("{}")];
+        assert_ne!(said.group(parts.each_ref()).0, number);
     }
 
     #[test]

@@ -357,13 +357,13 @@ async fn switched_off_it_keeps_nothing_and_says_so() {
 
 /// A reader whose peers are these benches, and one that never answers.
 fn reader_among(own: &Bench, peers: Vec<(&'static str, Option<Reader>)>) -> Reader {
-    let ask: AskPeers = Arc::new(move |question, _| {
+    let ask: AskPeers = Arc::new(move |subject, question, _| {
         let peers = peers.clone();
         Box::pin(async move {
             let mut answers = Vec::new();
             for (name, reader) in peers {
                 let answer = match reader {
-                    Some(reader) => reader.answer(question(name)).await,
+                    Some(reader) => reader.answer(subject, question(name)).await,
                     None => None,
                 };
                 answers.push((Arc::from(name), answer));
@@ -445,4 +445,146 @@ async fn on_a_real_disk_it_is_written_in_the_background() {
     let reader = Reader::new(open(), "n1", None);
     let page = reader.local(&Query::default()).await;
     assert_eq!((page.decisions[0].id, names(&page)[0].as_str()), (2_000, "told g1999"));
+}
+
+/// A look that left these alerts out because of these silences: name, silences, whether it fires.
+fn quiet(name: &str, alerts: &[(&str, &[&str], bool)]) -> Decision {
+    let base = told(name);
+    let alert = |(alert, silences, fires): &(&str, &[&str], bool)| Alert {
+        fingerprint: labels(alert).fingerprint(),
+        labels: Some(labels(alert)),
+        status: if *fires { Status::Firing } else { Status::Resolved },
+        told: false,
+        muted: Some(Arc::new(Muted::Silences(silences.iter().map(|id| (*id).into()).collect()))),
+    };
+    Decision {
+        outcome: Outcome::Quiet,
+        why: Why::Muted,
+        integration: None,
+        alerts: alerts.iter().map(alert).collect(),
+        totals: Totals { muted: u32::try_from(alerts.len()).unwrap(), ..Totals::default() },
+        attempt: None,
+        log: None,
+        ..base
+    }
+}
+
+impl Bench {
+    fn look(&self, name: &str, alerts: &[(&str, &[&str], bool)]) {
+        self.decide(name, 1, || quiet(name, alerts));
+    }
+
+    /// `kind`: what makes it the decision of before, or another one.
+    fn decide(&self, name: &str, kind: u64, make: impl FnOnce() -> Decision) {
+        let mut runs = lock(&self.runs);
+        let run = runs.entry(name.to_owned()).or_default();
+        self.decisions.note(run, Signature::new().with(kind), self.clock.now(), || Box::new(make()));
+    }
+
+    /// How many seconds ago, and how many alerts.
+    async fn quieted(&self, id: &str) -> Option<(i64, u32, bool)> {
+        let found = self.reader.quieted(&[id.into()]).await;
+        found.get(id).map(|last| ((self.clock.now() - last.at).num_seconds(), last.alerts, last.or_more))
+    }
+
+    async fn known_since(&self) -> i64 {
+        (self.clock.now() - self.reader.quieted(&[]).await.since.unwrap()).num_seconds()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_look_that_a_silence_kept_quiet_is_known_through_repeats_and_restarts() {
+    let bench = Bench::new(CONFIG);
+    let alerts: [(&str, &[&str], bool); 4] =
+        [("a", &["s1"], true), ("b", &["s1", "s2"], true), ("c", &["s1"], true), ("d", &["s1"], false)];
+    bench.look("g", &alerts);
+    assert_eq!([bench.quieted("s1").await, bench.quieted("s2").await], [Some((0, 3, false)), Some((0, 1, false))]);
+    // The same again is counted only, and is a look all the same.
+    bench.pass(30).await;
+    bench.look("g", &alerts);
+    bench.pass(5).await;
+    assert_eq!([bench.quieted("s1").await, bench.quieted("s3").await], [Some((5, 3, false)), None]);
+    // A look of another group, and one that the silence has nothing to do with.
+    bench.look("h", &[("x", &["s1"], true)]);
+    bench.pass(5).await;
+    bench.tell("i");
+    assert_eq!([bench.quieted("s1").await, bench.quieted("s2").await], [Some((5, 1, false)), Some((10, 1, false))]);
+    // The run of `g` ends, is swept, and is not forgotten.
+    bench.decide("g", 2, || told("g"));
+    bench.pass(601).await;
+    bench.tell("i");
+    assert_eq!([bench.quieted("s1").await, bench.quieted("s2").await], [Some((606, 1, false)), Some((611, 1, false))]);
+    bench.decisions.close().await;
+    let bench = bench.restarted();
+    assert_eq!([bench.quieted("s1").await, bench.quieted("s2").await], [Some((606, 1, false)), Some((611, 1, false))]);
+    assert_eq!(bench.known_since().await, 641, "as far as the files reach");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_silence_keeps_quiet_in_a_large_group_is_at_least_what_is_listed() {
+    let bench = Bench::new(CONFIG);
+    bench.decide("g", 1, || Decision {
+        totals: Totals { muted: 300, ..Totals::default() },
+        ..quiet("g", &[("a", &["s"], true), ("b", &["s"], true)])
+    });
+    assert_eq!(bench.quieted("s").await, Some((0, 2, true)));
+    assert_eq!(bench.restarted().quieted("s").await, Some((0, 2, true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_the_record_is_forgotten_and_the_page_knows_since_when() {
+    let bench = Bench::new(CONFIG);
+    bench.look("g", &[("a", &["s"], true)]);
+    bench.tell("b");
+    lock(&bench.runs).clear();
+    bench.pass(119 * 3600).await;
+    bench.tell("b");
+    assert_eq!(bench.quieted("s").await, Some((119 * 3600, 1, false)));
+    bench.pass(2 * 3600).await;
+    bench.tell("b");
+    assert_eq!((bench.quieted("s").await, bench.known_since().await), (None, 120 * 3600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_silences_kept_quiet_is_asked_of_all_and_the_newest_counts() {
+    let clock = Clock::simulated(Time::from_timestamp(1_800_000_000, 0).unwrap());
+    let own = Bench::on(MemoryDisk::new(), clock.clone(), CONFIG);
+    own.look("g", &[("a", &["s1"], true)]);
+    own.pass(10).await;
+    let other = Bench::on(MemoryDisk::new(), clock.clone(), CONFIG);
+    other.look("g", &[("a", &["s1", "s2"], true), ("b", &["s1"], true)]);
+    let off = Bench::on(MemoryDisk::new(), clock, DecisionsConfig { bytes_max: 0, ..CONFIG });
+    own.pass(1).await;
+    let peers = vec![("n2", Some(other.reader.clone())), ("n3", None), ("n4", Some(off.reader.clone()))];
+    let reader = reader_among(&own, peers);
+    // More than one question's worth.
+    let mut ids: Vec<Arc<str>> = (0..2_500).map(|number| format!("none-{number}").into()).collect();
+    ids.extend(["s1".into(), "s2".into()]);
+    let found = reader.quieted(&ids).await;
+    let (s1, s2) = (found.get("s1").unwrap(), found.get("s2").unwrap());
+    assert_eq!(((s1.at, s1.alerts), (s2.at, s2.alerts)), ((s2.at, 2), (own.clock.now() - TimeDelta::seconds(1), 1)));
+    assert_eq!(found.get("none-1"), None);
+    assert_eq!(found.silent.iter().map(|name| &**name).collect::<Vec<_>>(), ["n3"]);
+    // n2 knows of nothing before it began.
+    assert_eq!(found.since, Some(own.clock.now() - TimeDelta::seconds(1)));
+    assert_eq!(off.reader.quieted(&ids).await, LastQuieted::default());
+}
+
+#[test]
+fn what_cannot_be_understood_of_silences_is_no_answer() {
+    let ids: Vec<Arc<str>> = vec!["a".into(), "b".into()];
+    assert_eq!(quieted::read_question(&quieted::write_question(&ids)), Some(ids.clone()));
+    let many: Vec<Arc<str>> = vec!["a".into(); quieted::IDS_MAX + 1];
+    assert_eq!(
+        (quieted::read_question(&quieted::write_question(&many)), quieted::read_question(b"\xff")),
+        (None, None)
+    );
+    let at = Time::from_timestamp(1_800_000_000, 0).unwrap();
+    let known = Known { last: vec![None, Some(Last { at, alerts: 3, or_more: true })], since: at };
+    let bytes = quieted::write_answer(Some(&known));
+    assert_eq!(quieted::read_answer(&bytes, &ids), Some(Some(known)));
+    // Places that were not asked for are passed over.
+    assert_eq!(quieted::read_answer(&bytes, &ids[..1]), Some(Some(Known { last: vec![None], since: at })));
+    assert_eq!(quieted::read_answer(&quieted::write_answer(None), &ids), Some(None));
+    assert_eq!(quieted::read_answer(b"\xff", &ids), None);
 }

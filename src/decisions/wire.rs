@@ -9,7 +9,6 @@ use prost::{
     Message as _,
     encoding::{self, WireType},
 };
-use xxhash_rust::xxh64::Xxh64;
 
 use super::{
     model::{Alert, Attempt, Claim, Decision, Group, Logged, Muted, Outcome, Phase, Slot, Status, Totals, Why},
@@ -157,9 +156,11 @@ struct AlertMessage {
 const RESOLVED: u32 = 1;
 const TOLD: u32 = 2;
 
+const SILENCES: u32 = 1;
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct MutedMessage {
-    /// 1: silences, 2: inhibited, 3: mute intervals, 4: outside of active intervals.
+    /// [`SILENCES`], 2: inhibited, 3: mute intervals, 4: outside of active intervals.
     #[prost(uint32, tag = "1")]
     stage: u32,
     #[prost(string, repeated, tag = "2")]
@@ -204,7 +205,7 @@ pub struct Dictionary {
     sets_bytes: usize,
     /// Used again and again.
     message: DecisionMessage,
-    pairs: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl Dictionary {
@@ -245,7 +246,10 @@ impl Dictionary {
             let flags = resolved | if alert.told { TOLD } else { 0 };
             message.alerts.push(AlertMessage { fingerprint: alert.fingerprint.0, flags, muted_by });
         }
-        encoding::message::encode(DECISIONS, &message, out);
+        // Its length stands before it: to write it aside is cheaper than to measure it first.
+        self.scratch.clear();
+        message.encode_raw(&mut self.scratch);
+        push_bytes(out, DECISIONS, &self.scratch);
         self.message = message;
     }
 
@@ -276,18 +280,13 @@ impl Dictionary {
 
     fn write_group(&mut self, out: &mut Vec<u8>, decision: &Decision) -> u64 {
         let group = &decision.group;
-        let mut hash = Xxh64::new(0);
-        for part in [&group.key, &decision.receiver, &group.route] {
-            hash.update(part.as_bytes());
-            hash.update(&[0xFF]);
-        }
-        let number = hash.digest();
-        if self.said.is_new_group(number) {
-            self.pairs.clear();
-            texts::write(&group.labels, &mut self.pairs);
+        let (number, is_new) = self.said.group([&group.key, &decision.receiver, &group.route]);
+        if is_new {
+            self.scratch.clear();
+            texts::write(&group.labels, &mut self.scratch);
             let key = cut(&group.key, 4 * TEXT_BYTES_MAX);
             let [receiver, route] = [&decision.receiver, &group.route].map(|text| cut(text, TEXT_BYTES_MAX));
-            let fields = [key.as_bytes(), receiver.as_bytes(), route.as_bytes(), &self.pairs];
+            let fields = [key.as_bytes(), receiver.as_bytes(), route.as_bytes(), &self.scratch];
             // A `GroupMessage`, without a copy.
             begin_message(out, GROUPS, NUMBER_BYTES + fields.iter().map(|field| length_of(field)).sum::<usize>());
             encoding::fixed64::encode(1, &number, out);
@@ -299,7 +298,7 @@ impl Dictionary {
     /// Its place in the list, from 1.
     fn write_muted(&mut self, out: &mut Vec<u8>, list: &mut Vec<MutedMessage>, muted: &Muted) -> u32 {
         let message = match muted {
-            Muted::Silences(ids) => MutedMessage { stage: 1, names: names(ids), ..MutedMessage::default() },
+            Muted::Silences(ids) => MutedMessage { stage: SILENCES, names: names(ids), ..MutedMessage::default() },
             Muted::Inhibited { source, labels, rule } => {
                 self.write_labels(out, *source, labels.as_ref());
                 MutedMessage { stage: 2, source: source.0, rule: *rule, names: Vec::new() }
@@ -537,7 +536,7 @@ impl Book {
         let names = || message.names.iter().map(|name| name.as_str().into()).collect();
         let source = Fingerprint(message.source);
         Some(match message.stage {
-            1 => Muted::Silences(names()),
+            SILENCES => Muted::Silences(names()),
             2 => Muted::Inhibited { source, labels: self.labels(source), rule: message.rule },
             3 => Muted::MuteIntervals(names()),
             4 => Muted::OutsideActiveIntervals(names()),
@@ -569,6 +568,22 @@ impl DecisionMessage {
 
     pub fn alerts(&self) -> impl ExactSizeIterator<Item = Fingerprint> + '_ {
         self.alerts.iter().map(|alert| Fingerprint(alert.fingerprint))
+    }
+
+    /// The silences that left firing alerts out, and how many each, as far as they are listed. An alert that several
+    /// silences keep quiet counts for each of them; a silence may come more than once.
+    pub fn silenced(&self) -> impl Iterator<Item = (&str, u32)> {
+        let silences = self.muted_by.iter().zip(1..).filter(|(muted, _)| muted.stage == SILENCES);
+        silences.flat_map(|(muted, place)| {
+            let firing = self.alerts.iter().filter(|alert| alert.muted_by == place && alert.flags & RESOLVED == 0);
+            let count = u32::try_from(firing.count()).unwrap_or(u32::MAX);
+            muted.names.iter().map(move |id| (id.as_str(), count)).filter(|(_, count)| *count > 0)
+        })
+    }
+
+    /// Some alerts are counted only.
+    pub fn has_more(&self) -> bool {
+        self.totals().all() as usize > self.alerts.len()
     }
 
     /// Takes in what came after it.

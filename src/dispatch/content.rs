@@ -9,7 +9,7 @@ use super::{
     rhythm,
 };
 use crate::{
-    alert::{Alert, Labels},
+    alert::{Alert, Fingerprint, Labels},
     clock::{Time, delta},
     nflog::{AlertHash, End, LogEntry, Tell},
     notify::{
@@ -29,6 +29,8 @@ pub(super) struct Batch {
     /// The tick this belongs to: the moment against which the repeat interval is judged.
     pub tick: Time,
     pub alerts: Vec<(Fact, Alert)>,
+    /// Of the alerts.
+    fingerprints: Vec<Fingerprint>,
 }
 
 /// One notification, ready to be sent.
@@ -108,20 +110,23 @@ impl Batch {
         hold: Duration,
         muted: impl Fn(&super::members::Member) -> bool,
     ) -> Self {
-        let mut alerts = Vec::with_capacity(state.members.len());
-        for member in state.members.iter().filter(|member| !muted(member)) {
+        let mut members: Vec<_> = state.members.iter().filter(|member| !muted(member)).collect();
+        sort_for_readers(&mut members, |member| member.entry.labels());
+        let fingerprints = members.iter().map(|member| member.entry.fingerprint()).collect();
+        let mut alerts = Vec::with_capacity(members.len());
+        for member in members {
             let mut alert = member.entry.alert();
             let mut fact = Fact::of(&alert, member.hash, now);
             fact.history = member.history_in(fact.period);
-            fact.resolved &= fact.explicit || alert.resolved_at(now - delta(hold));
+            fact.held = fact.resolved && !fact.explicit && !alert.resolved_at(now - delta(hold));
+            fact.resolved &= !fact.held;
             if !fact.resolved {
                 // It must not resolve while it is on its way.
                 alert.ends_at = None;
             }
             alerts.push((fact, alert));
         }
-        sort_for_readers(&mut alerts, |(_, alert)| &alert.labels);
-        Batch { group: group.clone(), route: state.route.clone(), now, tick, alerts }
+        Batch { group: group.clone(), route: state.route.clone(), now, tick, alerts, fingerprints }
     }
 
     /// What this integration is to be told out of the batch.
@@ -138,21 +143,21 @@ impl Batch {
             known: Vec::new(),
             seen,
         };
-        if let Some(reason) = reason {
+        if reason.is_some() {
             self.fill(&mut content, terms);
-            self.trace(&content, ready, reason);
         }
+        self.trace(&content, ready);
         content
     }
 
-    /// Why it is owed, alert by alert: for whoever searches a fault.
-    fn trace(&self, content: &Content, ready: &Ready, reason: Reason) {
+    /// Why it is owed or not, alert by alert: for whoever searches a fault.
+    fn trace(&self, content: &Content, ready: &Ready) {
         if !tracing::enabled!(tracing::Level::TRACE) {
             return;
         }
         for (fact, alert) in &self.alerts {
             let told = content.seen.as_deref().and_then(|entry| entry.told(fact.hash));
-            tracing::trace!(at = %self.now, integration = ?ready.lane, ?reason, labels = ?alert.labels, ?fact, ?told, "owed");
+            tracing::trace!(at = %self.now, integration = ?ready.lane, reason = ?content.reason, labels = ?alert.labels, ?fact, ?told, "owed");
         }
     }
 
@@ -173,6 +178,7 @@ impl Batch {
             group_labels: self.group.labels.clone(),
             route_labels: Labels::default(),
             alerts: Vec::new(),
+            fingerprints: Vec::new(),
             reason: reason.unwrap_or(Reason::None),
             now: self.now,
             external_url: external_url.clone(),
@@ -183,7 +189,9 @@ impl Batch {
     fn fill(&self, content: &mut Content, terms: Terms) {
         let seen = content.seen.clone();
         content.notification.alerts.reserve(self.alerts.len());
-        for (fact, alert) in &self.alerts {
+        content.notification.fingerprints.reserve(self.alerts.len());
+        content.firing.reserve(self.alerts.len());
+        for ((fact, alert), fingerprint) in self.alerts.iter().zip(&self.fingerprints) {
             let fact = &owed::with_known_end(seen.as_deref(), fact);
             if owed::standing_in(seen.as_deref(), fact, terms.group_wait) == Standing::LeftOut {
                 if let (true, true, Some(ends_at)) = (fact.resolved, fact.explicit, fact.end_for_log()) {
@@ -202,6 +210,7 @@ impl Batch {
                 // As it is known to be by now, which may be over although this copy fires.
                 let ends_at = if fact.resolved { fact.ends_at } else { alert.ends_at };
                 content.notification.alerts.push(Alert { ends_at, ..alert.clone() });
+                content.notification.fingerprints.push(*fingerprint);
             }
         }
         content.unspoken = content.notification.alerts.is_empty();
@@ -214,6 +223,7 @@ impl Batch {
     fn route_labels(&self, notification: &Notification) -> Labels {
         let whole = Notification {
             alerts: self.alerts.iter().map(|(_, alert)| alert.clone()).collect(),
+            fingerprints: self.fingerprints.clone(),
             reason: Reason::Unknown,
             ..notification.clone()
         };

@@ -13,6 +13,7 @@ use crate::{
         lanes::Lanes,
         retry::{Episode, Failures},
     },
+    otlp,
 };
 
 /// Route, and fingerprint of the group labels.
@@ -44,6 +45,8 @@ pub(super) struct Delivery {
     pub since: Instant,
     pub failures: Failures,
     pub episode: Option<Episode>,
+    /// The flush that found it, where that is traced.
+    pub trace: Option<otlp::Context>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

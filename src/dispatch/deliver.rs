@@ -16,6 +16,7 @@ use super::{
     core::{Core, Event, Stage},
     group::Group,
     plan::{Ready, RouteInfo},
+    traced,
 };
 use crate::{
     nflog::{LogEntry, LogKey, Tell},
@@ -25,6 +26,7 @@ use crate::{
         peer::{End, Failing, Question},
         retry::{self, Episode, Failures},
     },
+    otlp::{self, Span},
 };
 
 /// Rounds of asking in one attempt; whoever has asked in vain so often makes a pause.
@@ -39,10 +41,12 @@ pub(super) struct Attempt {
     key: LogKey,
     /// Taken this instant; an attempt that had to wait takes its content when it starts.
     content: Option<Content>,
+    /// Open as long as this is under way.
+    flush: Span,
 }
 
 /// How an attempt ended.
-enum Outcome {
+pub(super) enum Outcome {
     Told,
     /// Nothing was owed any more.
     Settled,
@@ -78,7 +82,12 @@ impl Attempt {
         key: LogKey,
         content: Option<Content>,
     ) -> Self {
-        Attempt { group, route, ready, key, content }
+        Attempt { group, route, ready, key, content, flush: Span::default() }
+    }
+
+    /// Begun by this flush.
+    pub fn within(self, flush: Span) -> Self {
+        Attempt { flush, ..self }
     }
 }
 
@@ -165,15 +174,18 @@ impl Engine {
         let Some(runtime) = self.runtime.get() else { return };
         let engine = self.clone();
         runtime.spawn(async move {
-            let Attempt { group, route, ready, key, content } = attempt;
+            let Attempt { group, route, ready, key, content, flush } = attempt;
+            let span = engine.attempt_span(&ready, &key);
             let mut abandoned = engine.abandon.subscribe();
             let mut story = Story::default();
-            let work = engine.attempt(&group, &route, &ready, &key, content, &mut story);
+            let work = span.enter(engine.attempt(&group, &route, &ready, &key, content, &mut story));
             let outcome = tokio::select! {
                 outcome = AssertUnwindSafe(work).catch_unwind() => outcome.unwrap_or_else(|_| panicked(&engine)),
                 _ = abandoned.wait_for(|abandon| *abandon) => Outcome::Abandoned,
             };
+            outcome.trace(&span, &flush);
             engine.finish(&group, &route, &ready, &key, outcome, story);
+            drop((span, flush));
             engine.start_waiting();
         });
     }
@@ -225,7 +237,8 @@ impl Engine {
                 }
                 Decision::Ask => {
                     (asked, rounds) = (true, rounds + 1);
-                    let answers = self.peer.ask(|| self.question(group, route, key, &content)).await;
+                    let asking = self.peer.ask(|| self.question(group, route, key, &content));
+                    let answers = self.asking_span().enter(asking).await;
                     if !self.peer.is_alone() {
                         // Whatever came in meanwhile, by answers or otherwise, counts.
                         match self.content_now(group, ready, key, answers.hold) {
@@ -287,7 +300,9 @@ impl Engine {
         }
         ready.counters.requests.inc();
         let event = self.notification_event(route, ready, key, &content);
-        let answer = timeout(limit, ready.integration.notifier.notify(&content.notification)).await;
+        let span = self.telling_span(ready, &content);
+        let answer = timeout(limit, span.enter(ready.integration.notifier.notify(&content.notification))).await;
+        traced::answered(span, &answer, limit);
         let took = self.clock.monotonic().saturating_duration_since(began);
         ready.counters.latency.observe(took.as_secs_f64());
         match answer {
@@ -370,6 +385,7 @@ impl Engine {
     fn write_down(&self, key: &LogKey, tell: &Tell) -> Arc<LogEntry> {
         // Visible at once. Nothing waits for the disk: a crash before it is written may tell twice, waiting could
         // tell twice as well.
+        let _span = otlp::child("notify.SetNotifiesStage.Exec");
         let (entry, durable) = self.nflog.record(key, tell);
         drop(durable);
         entry

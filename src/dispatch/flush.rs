@@ -24,6 +24,7 @@ use crate::{
         owed::{self, Fact},
         retry::Failures,
     },
+    otlp::Span,
 };
 
 /// An end that could not be told for so long is given up: a receiver that never answers must not fill the memory.
@@ -58,7 +59,8 @@ impl Engine {
         let (debts, idle) = debts(&state, &facts, log, tick);
         let idle = idle.iter().map(|debt| (&debt.ready, debt.seen.as_deref()));
         self.chronicle_look(group, &mut state, (&facts, &suppressed, now, tick), idle);
-        let attempts = self.take_up(group, &state, debts, now, tick);
+        let flush = self.flush_span(group, facts.len(), now);
+        let attempts = self.take_up(group, &state, debts, (now, tick), &flush);
         if facts.iter().any(|fact| fact.resolved) {
             self.let_go(group, &mut state, now);
         }
@@ -105,7 +107,14 @@ impl Engine {
     }
 
     /// Begins to work on the debts that nobody works on yet. Returns the attempts that may start now.
-    fn take_up(&self, group: &Arc<Group>, state: &GroupState, debts: Vec<Debt>, now: Time, tick: Time) -> Vec<Attempt> {
+    fn take_up(
+        &self,
+        group: &Arc<Group>,
+        state: &GroupState,
+        debts: Vec<Debt>,
+        (now, tick): (Time, Time),
+        flush: &Span,
+    ) -> Vec<Attempt> {
         if debts.is_empty() {
             return Vec::new();
         }
@@ -125,6 +134,7 @@ impl Engine {
                     since: self.clock.monotonic(),
                     failures: Failures::default(),
                     episode: None,
+                    trace: flush.context().cloned(),
                 };
                 core.deliveries.insert(debt.key.clone(), delivery);
                 self.enter(&mut core, &debt.ready, &debt.key)
@@ -132,7 +142,8 @@ impl Engine {
             if may_start {
                 let batch = batch.get_or_insert_with(|| Batch::as_surveyed(group, state, now, tick));
                 let content = batch.content(&debt.ready, debt.seen, &self.external_url);
-                attempts.push(Attempt::new(group.clone(), state.route.clone(), debt.ready, debt.key, Some(content)));
+                let attempt = Attempt::new(group.clone(), state.route.clone(), debt.ready, debt.key, Some(content));
+                attempts.push(attempt.within(flush.clone()));
             }
         }
         attempts

@@ -26,6 +26,7 @@ mod queue;
 mod recording;
 mod rhythm;
 mod survey;
+mod traced;
 mod tree;
 
 use std::{
@@ -61,12 +62,13 @@ use crate::{
     metrics::Metrics,
     nflog::{LogKey, Nflog},
     notify::Peer,
+    otlp::{self, Tracer},
     random::Random,
     silence::Silences,
 };
 
 /// So many things are brought up in one go before other tasks get a chance.
-const EVENTS_IN_A_ROW_MAX: usize = 64;
+const EVENTS_IN_A_ROW_MAX: usize = 8;
 
 /// What the dispatcher works with, whatever the configuration.
 pub struct DispatcherParts {
@@ -78,6 +80,7 @@ pub struct DispatcherParts {
     pub peer: Peer,
     pub decisions: Decisions,
     pub events: Events,
+    pub tracer: Tracer,
     /// `--web.external-url` without a trailing slash.
     pub external_url: Arc<str>,
     /// Process start plus `--dispatch.start-delay`: no group looks before it.
@@ -97,6 +100,7 @@ struct Engine {
     peer: Peer,
     decisions: Decisions,
     events: Events,
+    tracer: Tracer,
     /// Numbers for new groups; begins with the moment, so that a restart repeats none.
     founded: AtomicU64,
     external_url: Arc<str>,
@@ -127,6 +131,7 @@ impl Dispatcher {
             peer: parts.peer,
             decisions: parts.decisions,
             events: parts.events,
+            tracer: parts.tracer,
             founded: AtomicU64::new(born.unwrap_or_default().cast_unsigned()),
             external_url: parts.external_url,
             start_at: parts.start_at,
@@ -155,11 +160,16 @@ impl Dispatcher {
         let began = self.0.clock.monotonic();
         let epoch = self.0.read_epoch();
         let mut placed = 0u64;
+        let mut span = otlp::Span::default();
         for (entry, _) in changes.iter().filter(|(_, change)| *change != Change::Refreshed) {
+            if placed == 0 {
+                span = otlp::child("dispatch.Dispatcher.routeAlert");
+            }
             self.0.place(&epoch, entry);
             placed += 1;
         }
         if placed > 0 {
+            span.set("alerting.alerts.count", usize::try_from(placed).unwrap_or(usize::MAX));
             let took = self.0.clock.monotonic().saturating_duration_since(began);
             self.0.metrics.dispatcher_alert_processing_duration_seconds.observe_many(placed, took);
         }

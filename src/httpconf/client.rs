@@ -38,7 +38,7 @@ use super::{
     tls::{TlsNow, TlsSetup},
     verify::{alert, is_handshake_refusal},
 };
-use crate::{clock::Clock, config::model::HttpConfig};
+use crate::{clock::Clock, config::model::HttpConfig, otlp};
 
 /// Requests of one client under way at once; more wait for their turn.
 const IN_FLIGHT_MAX: usize = 64;
@@ -161,7 +161,8 @@ impl Client {
         if let Some(rehearsal) = &self.0.rehearsal {
             return Err(self.0.rehearse(&request, rehearsal));
         }
-        let Request { method, url, headers, body, timeout: limit, body_wanted } = request;
+        let Request { method, url, mut headers, body, timeout: limit, body_wanted } = request;
+        let span = otlp::outgoing(&method, &url, &mut headers);
         let sent = AtomicBool::new(false);
         let deadline = limit.map(|limit| self.0.clock.monotonic() + limit);
         let exchange = self.0.exchange(&method, &url, headers, body, &sent);
@@ -171,11 +172,15 @@ impl Client {
         };
         match outcome {
             Ok(answer) => {
+                span.answered(answer.response.status());
                 let latest = self.0.clock.monotonic() + body_time_max;
                 let until = deadline.map_or(latest, |deadline| deadline.min(latest));
                 Ok(self.0.finish(answer, body_wanted, body_bytes_max, until).await)
             }
-            Err(failure) => Err(HttpError::new(&method, failure, sent.load(Ordering::Relaxed))),
+            Err(failure) => {
+                span.fail(&failure.text);
+                Err(HttpError::new(&method, failure, sent.load(Ordering::Relaxed)))
+            }
         }
     }
 }
@@ -294,7 +299,9 @@ impl Inner {
                 return Ok(lease);
             }
         }
-        let connection = self.connector.connect(target, way.via.map(AsRef::as_ref), way.tls.as_ref()).await?;
+        // Apart, since it is seldom needed, and would make every request's future several times larger.
+        let connecting = Box::pin(self.connector.connect(target, way.via.map(AsRef::as_ref), way.tls.as_ref()));
+        let connection = connecting.await?;
         if let Some(tls) = &way.tls {
             self.pool.forget_before(tls.generation);
         }
@@ -462,7 +469,7 @@ fn io_source(error: &hyper::Error) -> Option<&io::Error> {
 }
 
 /// A connection that failed under a request, in Go's words where there are any.
-fn broken(error: &hyper::Error) -> Failure {
+pub(super) fn broken(error: &hyper::Error) -> Failure {
     let text = if let Some(source) = io_source(error) {
         match alert(source) {
             Some(alert) => format!("remote error: tls: {alert}"),

@@ -16,6 +16,8 @@ pub enum HttpConfigError {
     Proxy(String),
     #[error("invalid header name {0:?}")]
     HeaderName(String),
+    #[error("invalid address: {0}")]
+    Address(String),
     #[error("{0}")]
     OAuth2(String),
 }

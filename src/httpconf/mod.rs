@@ -12,6 +12,7 @@
 //! connection or has [`connect`] make one.
 
 mod auth;
+mod channel;
 mod client;
 mod connect;
 mod error;
@@ -36,6 +37,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use prometheus::{IntCounterVec, Opts};
 
+pub use channel::Channel;
 pub use client::Client;
 pub use error::{ErrorKind, HttpConfigError, HttpError};
 pub use proxy::ProxyEnvironment;

@@ -10,7 +10,7 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use crate::{
-    alert::Labels,
+    alert::{Alert, Labels},
     clock::{Time, delta},
     notify::types::Memory,
 };
@@ -101,6 +101,15 @@ pub struct Resolved {
     pub sent: Time,
     /// `done` of the newest "firing" that the writer knew when it began.
     pub saw: Option<Time>,
+}
+
+impl Resolved {
+    /// Whether this is the end of the firing that the alert shows, and not of one before it: numbers of periods begin
+    /// anew when an alert was forgotten.
+    #[must_use]
+    pub fn is_end_of(&self, alert: &Alert) -> bool {
+        self.period >= alert.period && alert.accepted_at <= self.done && alert.newest_start() <= self.ends_at
+    }
 }
 
 /// An end that some node knew, told or not: it keeps older copies from burning again.

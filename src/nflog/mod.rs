@@ -234,15 +234,17 @@ impl Nflog {
         self.len() == 0
     }
 
-    /// The highest period whose end some receiver has heard as its last word, by alert.
+    /// The newest end that some receiver has heard as its last word, by alert.
     #[must_use]
-    pub fn told_ends(&self) -> HashMap<AlertHash, u64> {
-        let mut ends: HashMap<AlertHash, u64> = HashMap::new();
+    pub fn told_ends(&self) -> HashMap<AlertHash, Resolved> {
+        let mut ends: HashMap<AlertHash, Resolved> = HashMap::new();
         for (_, entry) in self.all() {
             for (hash, told) in entry.all_told() {
                 if let Word::Resolved(end) = told.last_word() {
-                    let highest = ends.entry(hash).or_default();
-                    *highest = end.period.max(*highest);
+                    let newest = ends.entry(hash).or_insert(*end);
+                    if (newest.period, newest.done) < (end.period, end.done) {
+                        *newest = *end;
+                    }
                 }
             }
         }

@@ -25,6 +25,8 @@ pub struct Fact {
     pub explicit: bool,
     /// Over, judged once for the whole look.
     pub resolved: bool,
+    /// It ran out, and counts as firing for a while yet, since somebody who may know better did not answer.
+    pub held: bool,
     /// Inhibited, silenced, or its route is muted by a time interval now.
     pub muted: bool,
     pub history: History,
@@ -59,6 +61,7 @@ impl Fact {
             ends_at: alert.ends_at,
             explicit: alert.explicit,
             resolved: alert.resolved_at(now),
+            held: false,
             muted: false,
             history: History::Unseen,
         }
@@ -99,6 +102,7 @@ pub fn standing(fact: &Fact, told: Option<&Told>, group_wait: Duration) -> Stand
         (Word::None, true) => untold_end(fact, group_wait),
         (Word::Fired(word), false) => after_fired(fact, word),
         (Word::Resolved(word), false) => after_resolved(fact, word),
+        (Word::Resolved(word), true) if fact.end_for_log() == Some(word.ends_at) => Standing::LeftOut,
         (Word::Resolved(word), true) if is_newer(fact, word) => untold_end(fact, group_wait),
         (Word::Resolved(_), true) => Standing::LeftOut,
     }
@@ -108,13 +112,20 @@ pub fn standing(fact: &Fact, told: Option<&Told>, group_wait: Duration) -> Stand
 /// it was there, unmuted, at a tick; or no look fell into its life, yet that was longer than `group_wait`
 /// (a restart, or a tick that had just passed).
 fn untold_end(fact: &Fact, group_wait: Duration) -> Standing {
-    let lasted = |end: Time| end - fact.accepted_at >= delta(group_wait);
+    let lasted = |end: Time| end - taken_in(fact, end) >= delta(group_wait);
     let owed = match fact.history {
         History::Due => true,
         History::Muted => false,
         History::Unseen => fact.ends_at.is_some_and(lasted),
     };
     if owed && !fact.muted { Standing::Owed } else { Standing::Current }
+}
+
+/// Since when the firing with this end was known. Another period than the first began with a post that said it fires:
+/// if its end lies before that, the post was a late copy of the firing that had just ended, which was taken in before.
+fn taken_in(fact: &Fact, end: Time) -> Time {
+    let is_late_copy = fact.period > 1 && end < fact.accepted_at;
+    if is_late_copy { fact.newest_start } else { fact.accepted_at }
 }
 
 fn after_fired(fact: &Fact, word: &Fired) -> Standing {
@@ -124,8 +135,9 @@ fn after_fired(fact: &Fact, word: &Fired) -> Standing {
 }
 
 fn after_resolved(fact: &Fact, word: &Resolved) -> Standing {
-    // An end that was only concluded from silence is taken back by a later sign of life.
-    let revived = !word.explicit && fact.ends_at.is_none_or(|end| end > word.ends_at);
+    // An end that was only concluded from silence is taken back by a later sign of life. A later end that has passed as
+    // well is none, whatever else may be unknown.
+    let revived = !word.explicit && !fact.held && fact.ends_at.is_none_or(|end| end > word.ends_at);
     if is_newer(fact, word) || revived { Standing::Owed } else { Standing::LeftOut }
 }
 
@@ -158,8 +170,9 @@ pub fn with_known_end(entry: Option<&LogEntry>, fact: &Fact) -> Fact {
 }
 
 fn is_ended_by(known: &Known, fact: &Fact) -> bool {
+    // Nodes number firings that each heard of in part differently: what is known of their times counts.
     let began_before = fact.accepted_at <= known.ends_at && fact.newest_start <= known.ends_at;
-    known.explicit && known.period == fact.period && began_before
+    known.explicit && known.period <= fact.period && began_before
 }
 
 /// How this alert stands with the receiver of `entry`.
@@ -216,7 +229,8 @@ fn is_told_at(entry: &LogEntry, tick: Time, group_interval: Duration) -> bool {
 fn is_repeat_over(entry: &LogEntry, tick: Time, terms: Terms) -> bool {
     let is_over = plus(entry.due_at, terms.repeat_interval) <= tick;
     let tolerance = ON_TIME.min(terms.group_interval / 2);
-    is_over && newest_sending(entry).is_none_or(|(_, sent)| plus(sent, terms.repeat_interval) <= plus(tick, tolerance))
+    let left = entry.all_told().flat_map(|(_, told)| sendings(told)).map(|(_, sent)| sent).max();
+    is_over && left.is_none_or(|sent| plus(sent, terms.repeat_interval) <= plus(tick, tolerance))
 }
 
 fn plus(at: Time, interval: Duration) -> Time {
@@ -266,9 +280,14 @@ fn newest_sending(entry: &LogEntry) -> Option<(Time, Time)> {
 
 /// `done` and `sent` of the newest word on an alert.
 fn last_sending(told: &Told) -> Option<(Time, Time)> {
+    sendings(told).max()
+}
+
+/// `done` and `sent` of the words on an alert.
+fn sendings(told: &Told) -> impl Iterator<Item = (Time, Time)> {
     let fired = told.fired.map(|word| (word.done, word.sent));
     let resolved = told.resolved.as_deref().map(|word| (word.done, word.sent));
-    fired.max(resolved)
+    fired.into_iter().chain(resolved)
 }
 
 /// Whether a resolved alert has to stay in its group for the sake of this integration: its end is to be told,
@@ -307,6 +326,7 @@ mod tests {
             ends_at: Some(at(ended.unwrap_or(1_000_000))),
             explicit: ended.is_some(),
             resolved: ended.is_some(),
+            held: false,
             muted: false,
             history: History::Unseen,
         }
@@ -420,6 +440,24 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_others_know_ends_a_firing_of_before_it_however_it_is_numbered_here() {
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[fact(1, Some(50))])]);
+        let waited = Fact { period: 2, accepted_at: at(45), newest_start: at(48), ..fact(1, None) };
+        assert_eq!(standing_in(Some(&closed), &waited, WAIT), Standing::LeftOut);
+        let later = Fact { newest_start: at(55), ..waited };
+        assert_eq!(standing_in(Some(&closed), &later, WAIT), Standing::Owed);
+    }
+
+    #[test]
+    fn a_late_copy_that_began_a_period_does_not_hide_that_the_firing_before_it_was_never_told() {
+        let late = |end| Fact { period: 2, accepted_at: at(51), ..fact(1, Some(end)) };
+        assert_eq!(standing(&late(50), None, WAIT), Standing::Owed);
+        assert_eq!(standing(&late(29), None, WAIT), Standing::Current, "it was over before it was due");
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[fact(1, Some(50))])]);
+        assert_eq!(standing_in(Some(&closed), &late(50), WAIT), Standing::LeftOut, "that end was told");
+    }
+
+    #[test]
     fn a_newer_period_than_the_one_told_is_owed() {
         let told_firing = told(&[(30, &[fact(1, None)])]);
         assert_eq!(standing_in(Some(&told_firing), &fact(1, None), WAIT), Standing::Current);
@@ -470,6 +508,16 @@ mod tests {
         let closed = told(&[(30, &[fact(1, None)]), (60, &[expired])]);
         assert_eq!(standing_in(Some(&closed), &fact(1, None), WAIT), Standing::Owed);
         assert_eq!(standing_in(Some(&closed), &expired, WAIT), Standing::LeftOut);
+    }
+
+    #[test]
+    fn a_somewhat_later_end_that_has_passed_too_is_no_sign_of_life_though_somebody_did_not_answer() {
+        let expired = Fact { explicit: false, ..fact(1, Some(50)) };
+        let closed = told(&[(30, &[fact(1, None)]), (60, &[expired])]);
+        let held = Fact { ends_at: Some(at(51)), resolved: false, held: true, ..expired };
+        assert_eq!(standing_in(Some(&closed), &held, WAIT), Standing::LeftOut);
+        let open = told(&[(30, &[fact(1, None)])]);
+        assert_eq!(standing_in(Some(&open), &held, WAIT), Standing::Current, "and nothing is concluded from it");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{
-    alert::{Alert, Labels},
+    alert::{Alert, Fingerprint, Labels},
     clock::Time,
 };
 
@@ -46,6 +46,9 @@ pub struct Notification {
     /// Already without resolved ones where `send_resolved` is off; sorted by job, instance, label order.
     /// Firing alerts have `ends_at: None`.
     pub alerts: Vec<Alert>,
+    /// Of these alerts, in their order, as far as they are known already: to compute one costs as much as to write half
+    /// of the alert.
+    pub fingerprints: Vec<Fingerprint>,
     pub reason: Reason,
     /// The moment against which "resolved" is judged.
     pub now: Time,
@@ -56,6 +59,15 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// The alerts with their fingerprints.
+    pub fn fingerprinted(&self) -> impl Iterator<Item = (Fingerprint, &Alert)> {
+        self.alerts.iter().enumerate().map(|(place, alert)| {
+            let known = self.fingerprints.get(place).copied();
+            debug_assert!(known.is_none_or(|known| known == alert.fingerprint()), "each alert has its own");
+            (known.unwrap_or_else(|| alert.fingerprint()), alert)
+        })
+    }
+
     /// Whether anything fires.
     #[must_use]
     pub fn is_firing(&self) -> bool {

@@ -23,7 +23,7 @@ use crate::{
     alert::{Alert, Bounds, Change, Entry, Fingerprint, FingerprintMap, Labels},
     alerts::Alerts,
     clock::Time,
-    nflog::{AlertHash, Nflog},
+    nflog::{AlertHash, Nflog, Resolved},
     store::{
         OpenError, Record, Store, Table, Value,
         snapshot::SnapshotError,
@@ -325,8 +325,8 @@ impl AlertKeeper {
 
 /// An alert whose end a receiver has heard of is over, even if it only ran out: it gets no grace, or a restart
 /// would tell the receiver that it fires again.
-fn with_told_end(alert: Alert, ends: &HashMap<AlertHash, u64>, now: Time) -> Alert {
-    let is_told = || ends.get(&AlertHash::of(&alert.labels)).is_some_and(|period| *period >= alert.period);
+fn with_told_end(alert: Alert, ends: &HashMap<AlertHash, Resolved>, now: Time) -> Alert {
+    let is_told = || ends.get(&AlertHash::of(&alert.labels)).is_some_and(|end| end.is_end_of(&alert));
     if alert.resolved_at(now) && is_told() { Alert { explicit: true, ..alert } } else { alert }
 }
 
@@ -450,6 +450,32 @@ mod tests {
         drop(node);
         let node = start(&disk, 100);
         assert_eq!(node.picture(101), [("silent".to_owned(), false), ("told".to_owned(), true)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_told_end_of_an_earlier_firing_ends_no_later_one_of_the_same_number() {
+        let disk = MemoryDisk::new();
+        let node = start(&disk, 70);
+        let again = node.take_in(&alert("again", 110));
+        let end = End { alert: AlertHash::of(again.labels()), period: 1, explicit: false, ends_at: at(50) };
+        let tell = Tell {
+            seen: None,
+            due: at(60),
+            sent: at(60),
+            done: at(60),
+            firing: Vec::new(),
+            resolved: vec![end],
+            known: Vec::new(),
+            memory: None,
+            repeat_interval: RETENTION,
+        };
+        let key = LogKey { group_key: "g".into(), receiver: "r".into(), integration: "webhook".into(), index: 0 };
+        node.nflog.record(&key, &tell).1.await.unwrap();
+        again.lock().accepted_at = at(70);
+        node.keeper.persist_all(&node.alerts.snapshot());
+        node.store.flush().await.unwrap();
+        drop(node);
+        assert_eq!(start(&disk, 120).picture(121), [("again".to_owned(), false)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     alert::{Entry, Fingerprint},
     cluster::{Handler, codec::Blob},
+    decisions::Subject,
     nflog::{LogKey, Nflog},
     notify::peer::{
         Life, Mark,
@@ -45,7 +46,9 @@ impl Handler for Inner {
                 Some(Response::Answers(self.answer_all(&from, &asks)))
             }
             Some(Request::Passed(asker, asks)) => Some(Response::Answers(self.answer_all(&asker.into(), &asks))),
-            Some(Request::Decisions(Blob(question))) => return self.answer_on_decisions(question),
+            Some(Request::Decisions(Blob(question))) => return self.answer_on_decisions(Subject::Decisions, question),
+            Some(Request::Quieted(Blob(question))) => return self.answer_on_decisions(Subject::Quieted, question),
+            Some(Request::Outlook) => self.answer_on_reach(),
             Some(Request::Fresher(list)) => Some(Response::Fresher(fresh::answer(self, &list))),
             None => None,
         };

@@ -86,7 +86,8 @@ impl Inner {
             // This node stood still meanwhile: the answers are old.
             asked.iter().for_each(|one| self.claims().distrust(one.key));
         }
-        let hold = hold(&cluster.view(), &answered);
+        let is_alone_of_many = lock(&self.acquaintances).as_ref().is_some_and(|known| known.are_missed(now));
+        let hold = if is_alone_of_many { HOLD_LONG } else { hold(&cluster.view(), &answered) };
         for one in asked {
             // The attempt may be gone.
             let _ = one.answers.send(Answers { hold });
@@ -102,8 +103,10 @@ impl Inner {
             let (key, seen) = (KeyId::of(&question.key), question.seen.as_deref());
             let tells = seen.map_or(0, |entry| entry.tells);
             peers.extend(claims.unseen_holders(key, tells, circle, now).iter().map(|name| name.to_string()));
+            let claim = claims.ask(key, tells, question.limit, now);
+            tracing::trace!(component = "cluster", me = %circle.me, at = %self.clock.now(), ?claim, ?peers, "asks");
             asks.push(Ask {
-                claim: claims.ask(key, tells, question.limit, now),
+                claim,
                 group_key: question.key.group_key.to_string(),
                 receiver: question.key.receiver.to_string(),
                 integration: question.key.integration.to_string(),
@@ -133,6 +136,10 @@ impl Inner {
     fn take_answer(&self, from: &Name, answer: Answer, one: &Asked, circle: &Circle) {
         self.take_records(&answer);
         let now = self.clock.monotonic();
+        tracing::trace!(
+            component = "cluster", me = %circle.me, at = %self.clock.now(), key = ?one.key, %from, yes = answer.yes,
+            own = ?answer.own, others = ?answer.others, "was answered"
+        );
         let mut claims = self.claims();
         if let Some(claim) = answer.own.filter(|claim| claim.key == one.key) {
             claims.hear(from, &claim, Duration::ZERO, now);

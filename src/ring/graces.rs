@@ -75,7 +75,7 @@ impl Graces {
             let Word::Resolved(end) = told.word(grace.hash) else { return true };
             let Some(entry) = alerts.get(*fingerprint) else { return false };
             let mut alert = entry.lock();
-            if end.period >= alert.period {
+            if end.is_end_of(&alert) {
                 grace.end(&mut alert);
             }
             false

@@ -29,6 +29,11 @@ pub(super) enum Request {
     Passed(String, Asks),
     /// For the decision log.
     Decisions(Blob),
+    // A release that does not know one of these says that it has no answer.
+    /// Whom it reaches.
+    Outlook,
+    /// For the decision log: what silences have kept quiet.
+    Quieted(Blob),
 }
 
 /// "I am about to tell these; may I, and what do you know that I do not?"
@@ -68,6 +73,8 @@ pub(super) enum Response {
     Answers(Answers),
     Fresher(Vec<Blob>),
     Decisions(Blob),
+    Outlook(Blob),
+    Quieted(Blob),
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

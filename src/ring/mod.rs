@@ -6,7 +6,8 @@
 //! * [`asking`] and [`answering`]: the question before a notification (reference/decide.md 3.2 to 3.6), all of one
 //!   moment in one message; [`message`] is what goes over the wire;
 //! * [`fresh`]: before an alert runs out here, the peers are asked whether they heard of it later;
-//! * [`decisions`]: questions about decisions, on their way;
+//! * [`inquiry`]: what people ask of all nodes; [`decisions`]: questions about decisions, on their way; [`reach`]: who
+//!   reaches whom;
 //! * [`graces`]: what this node only guesses after a restart.
 //!
 //! The rules of claims are `notify::peer`'s. This file wires it, keeps the beat (gaps of the own timers, renewals of
@@ -17,7 +18,10 @@ mod asking;
 mod decisions;
 mod fresh;
 mod graces;
+mod inquiry;
+mod kept;
 mod message;
+mod reach;
 mod records;
 mod spread;
 
@@ -35,8 +39,12 @@ use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
-pub use self::graces::Graces;
-use self::{asking::Asking, message::News, spread::Spread};
+pub use self::{
+    graces::Graces,
+    kept::recall_correction,
+    reach::{Outlook, Sight},
+};
+use self::{asking::Asking, kept::Acquaintances, message::News, spread::Spread};
 use crate::{
     clock::{Clock, Correction},
     cluster::{Cluster, ClusterConfig, ClusterError, ClusterMetrics, Member, Network, State, Via, View},
@@ -54,6 +62,7 @@ use crate::{
     },
     random::Random,
     replica::{Outbox, Replica},
+    store::Disk,
 };
 
 /// How often at least this node looks whether it stood still, and says what it claims; usually with the beat of
@@ -115,6 +124,7 @@ struct Inner {
     step: Duration,
     circle: ArcSwap<Circle>,
     cluster: ArcSwapOption<Cluster>,
+    acquaintances: Mutex<Option<Acquaintances>>,
     effects: OnceLock<Effects>,
     pace: Mutex<Pace>,
     settled: Notify,
@@ -158,6 +168,7 @@ impl Ring {
             step,
             circle: ArcSwap::from_pointee(Circle { me: "".into(), live: Vec::new(), ready: Vec::new(), step }),
             cluster: ArcSwapOption::empty(),
+            acquaintances: Mutex::default(),
             effects: OnceLock::new(),
             pace: Mutex::new(Pace { beat: now, hold_until: now }),
             settled: Notify::new(),
@@ -165,6 +176,11 @@ impl Ring {
             news_came: Notify::new(),
             tasks: Mutex::default(),
         }))
+    }
+
+    /// Recalls who was known before the start, and keeps it from now on. To be called before [`Ring::join`].
+    pub fn remember_peers(&self, disk: &Arc<dyn Disk>) {
+        *lock(&self.0.acquaintances) = Some(Acquaintances::recall(Arc::clone(disk), self.0.clock.monotonic()));
     }
 
     /// For the pipeline.
@@ -323,6 +339,9 @@ impl Inner {
             waiting.iter().for_each(|key| self.look_again(key));
         }
         self.correct_clock(&view);
+        if let Some(acquaintances) = &mut *lock(&self.acquaintances) {
+            acquaintances.on_view(&view);
+        }
         if Neighbours::is_settled(self) {
             self.settled.notify_waiters();
         }
@@ -330,6 +349,10 @@ impl Inner {
 
     /// Deadlines are judged by what most clocks show; of differences that clocks have anyway nothing is made.
     fn correct_clock(&self, view: &View) {
+        if !view.members.iter().any(|member| member.clock_offset.is_some()) {
+            // Whatever was known before the start is more than nothing.
+            return;
+        }
         let (wanted, is) = (view.clock_correction(), self.correction.get());
         let wanted = if wanted.abs() < CLOCK_NOISE { TimeDelta::zero() } else { wanted };
         if (wanted - is).abs() < CLOCK_NOISE && !wanted.is_zero() {
@@ -458,7 +481,11 @@ impl Neighbours for Inner {
             self.claims().distrust(key);
         }
         let circle = self.circle.load();
-        self.claims().begin(key, tells, &circle, now)
+        let begins = self.claims().begin(key, tells, &circle, now);
+        tracing::trace!(
+            component = "cluster", me = %circle.me, at = %self.clock.now(), ?key, tells, begins, "may it begin"
+        );
+        begins
     }
 
     fn limit(&self, key: &LogKey) -> Option<Duration> {

@@ -45,6 +45,7 @@ fn notification() -> Notification {
                 Some("2024-05-06T08:00:00Z"),
             ),
         ],
+        fingerprints: Vec::new(),
         reason: Reason::NewAlertsAdded,
         now: time("2024-05-06T09:00:00Z"),
         external_url: "http://am".into(),

@@ -1,4 +1,4 @@
-//! Cluster: is everybody there, who is reached from here, who tells next, and whether this node is ready, in words.
+//! Cluster: is everybody there, who reaches whom, who tells next, and whether this node is ready, in words.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use super::{
     Ui,
     ask::Ask,
     html::{self, Html, Icon, Shown, count, cut},
+    matrix::Matrix,
     page,
     scene::{Group, Scene},
     shell::{Shell, Tab},
@@ -42,8 +43,7 @@ struct ClusterPage {
     verdict: Verdict,
     nodes: Vec<NodeView>,
     as_table: bool,
-    reach: Vec<(Html, Html, Html)>,
-    advice: Vec<Html>,
+    matrix: Matrix,
     groups: Vec<(String, String, bool)>,
     turns: Vec<(String, Html)>,
     ready: Vec<(&'static str, Html)>,
@@ -58,7 +58,8 @@ struct Verdict {
 }
 
 impl Ui {
-    pub(super) fn cluster_page(&self, scene: &Arc<Scene>, ask: &Ask) -> Answer {
+    pub(super) async fn cluster_page(&self, scene: &Arc<Scene>, ask: &Ask) -> Answer {
+        let outlooks = self.api.outlooks().await;
         let cluster = (self.api.cluster)();
         let chosen = ask.query.text("group").and_then(|id| u64::from_str_radix(id, 16).ok()).map(Fingerprint);
         let mut groups: Vec<&Group> = scene.groups.iter().collect();
@@ -75,14 +76,7 @@ impl Ui {
             verdict: verdict(&cluster),
             as_table: cluster.members.len() >= TABLE_FROM,
             nodes: cluster.members.iter().map(|member| node(member, &ask.when)).collect(),
-            reach: cluster
-                .members
-                .iter()
-                .filter(|member| !member.is_self)
-                .filter(|member| cluster.members.len() < TABLE_FROM || is_faulty(member))
-                .map(reach)
-                .collect(),
-            advice: advice(&cluster),
+            matrix: Matrix::of(&outlooks, &cluster, cluster.members.len() >= TABLE_FROM),
             groups: offered.collect(),
             turns: chosen.map(|group| self.turns(group, ask)).unwrap_or_default(),
             ready: self.readiness(&cluster, ask),
@@ -181,10 +175,6 @@ fn turn(hearing: &Hearing, when: &When) -> Html {
         says.push(format!("told last at {}", when.clock(at)));
     }
     Html(format!("{out}<p class=\"two s\">{}.</p>", says.join("; ")))
-}
-
-fn is_faulty(member: &MemberStatus) -> bool {
-    member.udp == Some(false) || member.tcp == Some(false) || member.state != "alive"
 }
 
 fn verdict(cluster: &ClusterStatus) -> Verdict {
@@ -313,36 +303,4 @@ fn node(member: &MemberStatus, when: &When) -> NodeView {
         is_bad: member.state == "down",
         facts,
     }
-}
-
-/// Name, UDP, TCP, as measured by this node.
-fn reach(member: &MemberStatus) -> (Html, Html, Html) {
-    // What was measured last says nothing of a node that is gone.
-    let is_up = member.state != "down";
-    let way = |works: Option<bool>, kind: &str| {
-        let (class, icon, words) = match works {
-            Some(true) if is_up => ("good", Icon("ok", ""), "answers"),
-            None if is_up => ("", Icon("wait", ""), "not tried yet"),
-            _ => ("crit", Icon("fail", ""), "no answer"),
-        };
-        Html(format!("<span class=\"tag {class}\">{icon}{kind} {words}</span>"))
-    };
-    (Html(format!("<bdi>{}</bdi>", Shown(&member.name))), way(member.udp, "UDP"), way(member.tcp, "TCP"))
-}
-
-fn advice(cluster: &ClusterStatus) -> Vec<Html> {
-    let own = cluster.members.iter().find(|member| member.is_self).map_or("", |member| member.address.as_str());
-    let faulty = cluster.members.iter().filter(|member| {
-        !member.is_self && member.state != "down" && (member.udp == Some(false) || member.tcp == Some(false))
-    });
-    faulty
-        .map(|member| {
-            let (name, address, own) = (Shown(&member.name), Shown(&member.address), Shown(own));
-            if member.tcp != Some(false) {
-                Html(format!("<b>UDP to <bdi>{name}</bdi> is not answered.</b> TCP works, so only speed suffers. Check the firewall for UDP from {own} to {address}."))
-            } else {
-                Html(format!("<b>TCP to <bdi>{name}</bdi> is not answered.</b> Large changes cannot travel this way. Check the firewall for TCP from {own} to {address}."))
-            }
-        })
-        .collect()
 }

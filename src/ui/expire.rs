@@ -10,6 +10,7 @@ use super::{
     ask::{Ask, escaped},
     html::{self, Html, Shown, count, number},
     page,
+    past::Past,
     scene::{Scene, Seen},
     see_other,
     shell::{Shell, Tab},
@@ -66,8 +67,12 @@ impl Ui {
             );
         }
         let effects = Effects::of(scene);
-        let views: Vec<SilenceView> =
-            chosen.iter().map(|(silence, state)| SilenceView::of(ask, scene, silence, *state, &effects)).collect();
+        // What comes back is the question here.
+        let past = Past::default();
+        let views: Vec<SilenceView> = chosen
+            .iter()
+            .map(|(silence, state)| SilenceView::of(ask, scene, silence, *state, &effects, &past))
+            .collect();
         let title = match &*views {
             [one] => format!("Expire “{}”?", one.plain),
             _ => format!("Expire {} silences?", number(views.len())),

@@ -2,6 +2,7 @@
 
 use super::scene::{Group, Quiet, Scene, Seen};
 use crate::alert::{
+    Labels,
     matcher::{Matcher, ParseMode, parse_matcher, parse_matchers},
     re2::Anchored,
 };
@@ -127,12 +128,23 @@ impl Item {
 
 /// Whether the word is somewhere in the alert.
 fn has_word(seen: &Seen, word: &str) -> bool {
-    let has = |text: &str| contains(text, word);
-    if seen.labels().iter().any(|(name, value)| has(name) || has(value)) {
+    let has = |labels: &Labels| has_value(labels, word) || labels.names().any(|name| contains(name, word));
+    if has(seen.labels()) {
         return true;
     }
     let annotations = seen.entry.lock().annotations.clone();
-    annotations.iter().any(|(name, value)| has(name) || has(value))
+    has(&annotations)
+}
+
+/// Whether some value has `word` (in lower case) in it.
+pub fn has_value(labels: &Labels, word: &str) -> bool {
+    may_have_value(labels, word) && labels.iter().any(|(_, value)| contains(value, word))
+}
+
+/// Looks at all values at once: mostly that is enough to know that none has it.
+pub fn may_have_value(labels: &Labels, word: &str) -> bool {
+    let text = labels.values_text();
+    !text.is_ascii() || !word.is_ascii() || has_bytes(text.as_bytes(), word.as_bytes())
 }
 
 /// Whether `text` has `word` (in lower case) in it, whatever its case.
@@ -140,8 +152,23 @@ pub fn contains(text: &str, word: &str) -> bool {
     if !text.is_ascii() || !word.is_ascii() {
         return text.to_lowercase().contains(word);
     }
-    let (text, word) = (text.as_bytes(), word.as_bytes());
-    word.is_empty() || text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+    has_bytes(text.as_bytes(), word.as_bytes())
+}
+
+/// Both ASCII, `word` in lower case. There are millions of texts to look at: first for its first byte.
+fn has_bytes(text: &[u8], word: &[u8]) -> bool {
+    let Some((first, rest)) = word.split_first() else { return true };
+    let upper = first.to_ascii_uppercase();
+    let mut text = text;
+    while let Some(at) = text.iter().position(|byte| byte == first || *byte == upper) {
+        text = text.get(at + 1..).unwrap_or_default();
+        match text.get(..rest.len()) {
+            Some(next) if next.eq_ignore_ascii_case(rest) => return true,
+            Some(_) => {}
+            None => return false,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -172,6 +199,11 @@ mod tests {
     #[test]
     fn words_are_found_whatever_their_case() {
         assert!(contains("HostDown", "host") && contains("ÄRGER", "ärger") && contains("x", ""));
-        assert!(!contains("ab", "abc"));
+        assert!(!contains("ab", "abc") && contains("aAaB", "aab") && contains("[x]", "[") && !contains("{", "["));
+        let labels = Labels::from_pairs([("a", "xY"), ("b", "Zw"), ("c", "ÄRGER")]);
+        assert!(["y", "zw", "ärg"].iter().all(|word| has_value(&labels, word)));
+        assert!(!has_value(&labels, "yz"), "values are looked at one by one");
+        let plain = Labels::from_pairs([("a", "xY"), ("b", "Zw")]);
+        assert!(may_have_value(&plain, "yz") && !has_value(&plain, "yz") && !may_have_value(&plain, "q"));
     }
 }

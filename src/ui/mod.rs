@@ -25,7 +25,9 @@ mod html;
 mod lines;
 mod live;
 mod marks;
+mod matrix;
 mod narrow;
+mod past;
 mod place;
 mod preview;
 mod routes;
@@ -166,12 +168,16 @@ impl Ui {
     }
 
     async fn show(&self, place: Place<'_>, ask: &Ask) -> Answer {
+        if place == Place::Suggest {
+            let (scene, _) = self.stage.rough_scene(&self.api).await;
+            return self.suggest_piece(&scene, ask);
+        }
         let scene = self.scene().await;
         match place {
             Place::Alerts => self.alerts_page(&scene, ask),
             Place::Group => self.group_rows(&scene, ask),
-            Place::Silences => self.silences_page(&scene, ask),
-            Place::Silence(id) => self.silence_page(&scene, ask, id),
+            Place::Silences => self.silences_page(&scene, ask).await,
+            Place::Silence(id) => self.silence_page(&scene, ask, id).await,
             Place::NewSilence => self.editor_page(&scene, ask, None),
             Place::EditSilence(id) => self.editor_page(&scene, ask, Some(id)),
             Place::Preview => self.preview_piece(&scene, ask),
@@ -179,14 +185,13 @@ impl Ui {
             Place::ExpireSilences => self.expire_page(&scene, ask, &ask.query.all("id").collect::<Vec<_>>(), false),
             Place::Why => self.why_search(&scene, ask).await,
             Place::WhyAlert(id) => self.why_page(&scene, ask, id).await,
-            Place::Cluster => self.cluster_page(&scene, ask),
+            Place::Cluster => self.cluster_page(&scene, ask).await,
             Place::Routes => self.routes_page(&scene, ask),
             Place::Status => self.status_page(&scene, ask).await,
             Place::Help => self.help_page(&scene, ask),
-            Place::Suggest => self.suggest_piece(&scene, ask),
             Place::Live => self.live_piece(&scene, ask),
-            // Answered without a scene.
-            Place::Style | Place::Script => plain(StatusCode::NOT_FOUND, "Not Found"),
+            // Answered above.
+            Place::Suggest | Place::Style | Place::Script => plain(StatusCode::NOT_FOUND, "Not Found"),
         }
     }
 

@@ -3,11 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::TimeDelta;
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::marks::Severity;
 use crate::{
@@ -20,7 +21,9 @@ use crate::{
 
 /// With more alerts than this a scene is kept for a moment.
 const KEPT_FROM: usize = 5_000;
-const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(2);
+const KEPT_FOR: Duration = Duration::from_secs(2);
+/// So old it still says which labels there are.
+const ROUGH_FOR: Duration = Duration::from_secs(300);
 
 /// See the module.
 pub struct Scene {
@@ -244,8 +247,17 @@ impl Scene {
 }
 
 /// The last scene, where it is worth keeping.
+#[derive(Clone, Default)]
+pub struct Stage(Arc<Mutex<Props>>);
+
 #[derive(Default)]
-pub struct Stage(Mutex<Option<Kept>>);
+struct Props {
+    kept: Option<Kept>,
+    /// Rises with each [`Stage::clear`]: what was begun before is not kept.
+    changes: u64,
+    /// Somebody makes a new scene in the background.
+    is_making: bool,
+}
 
 struct Kept {
     made_at: Instant,
@@ -258,29 +270,69 @@ impl Stage {
         if api.alerts.len() < KEPT_FROM {
             return Arc::new(Scene::of(api));
         }
-        if let Some(scene) = self.kept(api) {
-            return scene;
+        match self.kept(api, KEPT_FOR) {
+            Some((scene, _)) => scene,
+            None => self.make(api, self.changes()).await,
         }
+    }
+
+    /// For suggestions, which must come while somebody types: the last scene, even if it is some minutes old; then a new
+    /// one is made meanwhile.
+    pub async fn rough_scene(&self, api: &Arc<Api>) -> (Arc<Scene>, Option<JoinHandle<()>>) {
+        if api.alerts.len() < KEPT_FROM {
+            return (Arc::new(Scene::of(api)), None);
+        }
+        match self.kept(api, ROUGH_FOR) {
+            Some((scene, age)) if age <= KEPT_FOR => (scene, None),
+            Some((scene, _)) => (scene, self.make_in_background(api)),
+            None => (self.make(api, self.changes()).await, None),
+        }
+    }
+
+    fn make_in_background(&self, api: &Arc<Api>) -> Option<JoinHandle<()>> {
+        if std::mem::replace(&mut self.props().is_making, true) {
+            return None;
+        }
+        let (stage, api, changes) = (self.clone(), Arc::clone(api), self.changes());
+        Some(tokio::spawn(async move {
+            stage.make(&api, changes).await;
+            stage.props().is_making = false;
+        }))
+    }
+
+    /// `changes`: as they were when it was begun.
+    async fn make(&self, api: &Arc<Api>, changes: u64) -> Arc<Scene> {
         let worker = Arc::clone(api);
         let made = tokio::task::spawn_blocking(move || Arc::new(Scene::of(&worker))).await;
         let scene = made.unwrap_or_else(|_| Arc::new(Scene::of(api)));
-        let kept = Kept { made_at: api.clock.monotonic(), scene: Arc::clone(&scene) };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        let mut props = self.props();
+        if props.changes == changes {
+            props.kept = Some(Kept { made_at: api.clock.monotonic(), scene: Arc::clone(&scene) });
+        }
         scene
     }
 
     /// What the reader has just changed must be seen at once.
     pub fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut props = self.props();
+        props.kept = None;
+        props.changes += 1;
     }
 
-    fn kept(&self, api: &Api) -> Option<Arc<Scene>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = api.clock.monotonic();
-        if kept.as_ref().is_some_and(|kept| now > kept.made_at + KEPT_FOR) {
-            *kept = None;
-        }
-        kept.as_ref().map(|kept| Arc::clone(&kept.scene))
+    /// The last one, if it is not older than that, and its age.
+    fn kept(&self, api: &Api, age_max: Duration) -> Option<(Arc<Scene>, Duration)> {
+        let props = self.props();
+        let kept = props.kept.as_ref()?;
+        let age = api.clock.monotonic().saturating_duration_since(kept.made_at);
+        (age <= age_max).then(|| (Arc::clone(&kept.scene), age))
+    }
+
+    fn changes(&self) -> u64 {
+        self.props().changes
+    }
+
+    fn props(&self) -> MutexGuard<'_, Props> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -330,5 +382,54 @@ impl Fate {
             FateKind::NotTold
         });
         Fate { kind, receiver: (*look.receiver.name).to_owned(), next_look: look.next_look }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::testing::api,
+        ui::testing::post_many,
+    };
+
+    const CONFIG: &str = "{route: {receiver: x, group_by: [alertname]}, receivers: [{name: x}]}";
+
+    #[tokio::test(start_paused = true)]
+    async fn who_types_is_shown_the_last_scene_while_the_next_one_is_made() {
+        let (api, stage) = (api(CONFIG), Stage::default());
+        post_many(&api, "a", KEPT_FROM).await;
+        let count = |scene: &Scene| scene.alerts.len() - KEPT_FROM;
+        let (first, making) = stage.rough_scene(&api).await;
+        assert!(count(&first) == 0 && making.is_none(), "there is none to show");
+        post_many(&api, "b", 7).await;
+        assert_eq!(count(&stage.rough_scene(&api).await.0), 0, "of a moment ago");
+        tokio::time::advance(KEPT_FOR + Duration::from_millis(1)).await;
+        let (old, making) = stage.rough_scene(&api).await;
+        assert!(count(&old) == 0 && stage.rough_scene(&api).await.1.is_none(), "one is made, not two");
+        making.unwrap().await.unwrap();
+        assert_eq!(count(&stage.rough_scene(&api).await.0), 7);
+        // Whoever looks at alerts sees none that is older than a moment.
+        post_many(&api, "c", 2).await;
+        tokio::time::advance(KEPT_FOR + Duration::from_millis(1)).await;
+        assert_eq!(count(&*stage.scene(&api).await), 9);
+        // After hours a new one is waited for.
+        post_many(&api, "d", 1).await;
+        tokio::time::advance(ROUGH_FOR + Duration::from_millis(1)).await;
+        let (scene, making) = stage.rough_scene(&api).await;
+        assert!(count(&scene) == 10 && making.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_begun_before_a_change_is_not_kept() {
+        let (api, stage) = (api(CONFIG), Stage::default());
+        post_many(&api, "a", KEPT_FROM).await;
+        stage.rough_scene(&api).await;
+        tokio::time::advance(KEPT_FOR + Duration::from_millis(1)).await;
+        let (_, making) = stage.rough_scene(&api).await;
+        stage.clear();
+        making.unwrap().await.unwrap();
+        assert!(stage.kept(&api, ROUGH_FOR).is_none());
+        assert!(!stage.props().is_making);
     }
 }

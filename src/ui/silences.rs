@@ -11,6 +11,7 @@ use super::{
     filter::contains,
     html::{self, Html, Icon, Linked, Plain, Shown, count, cut, number, shown_text},
     page,
+    past::Past,
     rows::{RowView, Title, Writing, matchers},
     scene::{Scene, Seen},
     shell::{Shell, Tab},
@@ -108,7 +109,7 @@ pub fn fitting<'s>(scene: &'s Scene, silence: &Silence) -> Vec<&'s Seen> {
 }
 
 impl SilenceView {
-    pub fn of(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &Effects) -> Self {
+    pub fn of(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &Effects, past: &Past) -> Self {
         let path = format!("silences/{}", escaped(silence.id.as_str()));
         let to = |act: &str| Some(ask.to(&format!("{path}{act}")).done()).filter(|_| ask.may_write());
         let is_over = state == State::Expired;
@@ -120,7 +121,7 @@ impl SilenceView {
             href: ask.to(&path).done(),
             plain: shown_text(&cut(if comment.is_empty() { silence.id.as_str() } else { comment }, 60)),
             matchers: matchers(silence),
-            effect: effect(ask, scene, silence, state, effects),
+            effect: effect(ask, scene, silence, state, effects, past),
             comment: if comment.is_empty() {
                 Html("<span class=\"dim\">no comment</span>".into())
             } else {
@@ -162,7 +163,7 @@ fn timing(when: &When, silence: &Silence, state: State) -> Html {
 }
 
 /// What it quiets now, or would.
-fn effect(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &Effects) -> Html {
+fn effect(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &Effects, past: &Past) -> Html {
     let list = |n: usize, words: String| {
         let filters = silence.matchers().unwrap_or_default();
         let to = filters.iter().fold(ask.to("alerts"), |to, matcher| to.with("filter", &matcher.to_string()));
@@ -176,7 +177,8 @@ fn effect(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &E
         State::Active => {
             let (n, worst) = effects.get(&silence.id);
             if n == 0 {
-                return Html(format!("<span class=\"warn\">{} quiets nothing now</span>", Icon("warn", "f")));
+                let before = past.remark(&ask.when, silence, state);
+                return Html(format!("<span class=\"warn\">{} quiets nothing now</span>{before}", Icon("warn", "f")));
             }
             let words = list(n, format!("quiets <b>{}</b> now", number(n)));
             Html(format!("<span class=\"quiet\">{} {words}</span>{}", Icon("silenced", ""), critical(worst)))
@@ -185,7 +187,7 @@ fn effect(ask: &Ask, scene: &Scene, silence: &Silence, state: State, effects: &E
             let n = fitting(scene, silence).len();
             Html(list(n, format!("would quiet <b>{}</b> now", number(n))))
         }
-        State::Expired => Html(String::new()),
+        State::Expired => Html(past.remark(&ask.when, silence, state)),
     }
 }
 
@@ -207,7 +209,7 @@ fn has_text(silence: &Silence, text: &str) -> bool {
 }
 
 impl Ui {
-    pub(super) fn silences_page(&self, scene: &Arc<Scene>, ask: &Ask) -> Answer {
+    pub(super) async fn silences_page(&self, scene: &Arc<Scene>, ask: &Ask) -> Answer {
         let state = wanted_state(ask);
         let texts: Vec<String> =
             ask.query.all("filter").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
@@ -233,11 +235,13 @@ impl Ui {
         }
         let total = all.len();
         let skip = ask.query.text("skip").and_then(|skip| skip.parse::<usize>().ok()).unwrap_or(0);
-        let shown: Vec<SilenceView> = all
+        let on_page: Vec<_> = all.iter().skip(skip).take(PAGE).collect();
+        // Of those that quiet something now that is what matters.
+        let idle = on_page.iter().map(|(silence, _)| &**silence).filter(|silence| effects.get(&silence.id).0 == 0);
+        let past = if state == State::Pending { Past::default() } else { self.past(idle).await };
+        let shown: Vec<SilenceView> = on_page
             .iter()
-            .skip(skip)
-            .take(PAGE)
-            .map(|(silence, state)| SilenceView::of(ask, scene, silence, *state, &effects))
+            .map(|(silence, state)| SilenceView::of(ask, scene, silence, *state, &effects, &past))
             .collect();
         let chips = texts.iter().enumerate().map(|(index, text)| {
             let mut rest = texts.clone();
@@ -270,7 +274,7 @@ impl Ui {
         page(StatusCode::OK, &page_)
     }
 
-    pub(super) fn silence_page(&self, scene: &Arc<Scene>, ask: &Ask, id: &str) -> Answer {
+    pub(super) async fn silence_page(&self, scene: &Arc<Scene>, ask: &Ask, id: &str) -> Answer {
         let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
         let Some((silence, state)) = self.api.silences.get(&id) else {
             return self.missing(
@@ -280,7 +284,8 @@ impl Ui {
             );
         };
         let effects = Effects::of(scene);
-        let view = SilenceView::of(ask, scene, &silence, state, &effects);
+        let past = self.past(std::iter::once(&*silence)).await;
+        let view = SilenceView::of(ask, scene, &silence, state, &effects, &past);
         let alerts: Vec<&Seen> = match state {
             State::Active => scene.alerts.iter().filter(|seen| seen.silenced_by.contains(&silence.id)).collect(),
             State::Pending => fitting(scene, &silence),
@@ -306,7 +311,7 @@ impl Ui {
             note: done_note(ask, &silence, state, alerts.len()),
             undo: view.expire.clone().filter(|_| made),
             recreate: recreation(ask, &silence, state),
-            facts: facts(ask, &silence, state),
+            facts: facts(ask, &silence, state, &past),
             rows: rows.collect(),
             alerts: words,
             more: (alerts.len() > ALERTS_MAX).then(|| {
@@ -321,15 +326,16 @@ impl Ui {
     }
 }
 
-fn facts(ask: &Ask, silence: &Silence, state: State) -> Vec<(&'static str, Html)> {
+fn facts(ask: &Ask, silence: &Silence, state: State, past: &Past) -> Vec<(&'static str, Html)> {
     let moment = |at: Time| Html::of(ask.when.clock(at));
     let mut facts = vec![
         ("state", Html(state.as_str().to_owned())),
         ("starts", moment(silence.starts_at)),
         ("ends", moment(silence.ends_at)),
         ("changed", moment(silence.updated_at)),
-        ("id", Html(format!("<span class=\"m\">{}</span>", Shown(silence.id.as_str())))),
     ];
+    facts.extend(past.fact(&ask.when, silence, state).map(|words| ("quieted last", words)));
+    facts.push(("id", Html(format!("<span class=\"m\">{}</span>", Shown(silence.id.as_str())))));
     for (name, value) in &silence.annotations {
         facts.push(("annotation", Html(format!("<span class=\"m\">{}</span>: {}", Shown(name), Linked(value)))));
     }

@@ -8,14 +8,18 @@ use http::StatusCode;
 use super::{
     Ui,
     ask::Ask,
-    filter::contains,
+    filter::{contains, may_have_value},
     html::{Shown, cut, matcher_text, number},
     page,
     scene::{Scene, Seen},
     wish::Wish,
 };
 use crate::{
-    alert::matcher::{MatchOp, ParseMode, parse_matcher},
+    alert::{
+        Labels,
+        matcher::{MatchOp, ParseMode, parse_matcher},
+        value_in,
+    },
     api::Answer,
 };
 
@@ -112,29 +116,82 @@ fn by_count(a: &Counted<'_>, b: &Counted<'_>) -> std::cmp::Ordering {
 /// How many alerts really have these few values.
 fn count_again(scene: &Scene, wish: &Wish, name: &str, found: &mut [Counted<'_>]) {
     found.iter_mut().for_each(|(_, n)| *n = 0);
-    for seen in scene.alerts.iter().filter(|seen| wish.filter.fits(seen)) {
-        let Some(known) = seen.labels().get(name) else { continue };
-        if let Some((_, n)) = found.iter_mut().find(|((_, value), _)| *value == known) {
+    let mut places = Places::of(|names| names.names().position(|other| other == name));
+    for seen in &scene.alerts {
+        let Some(known) = value_of(seen, &mut places) else { continue };
+        if let Some((_, n)) = found.iter_mut().find(|((_, value), _)| *value == known)
+            && wish.filter.fits(seen)
+        {
             *n += 1;
         }
     }
     found.sort_unstable_by(by_count);
 }
 
+fn value_of<'s>(
+    seen: &'s Seen,
+    places: &mut Places<'s, Option<usize>, impl Fn(&Labels) -> Option<usize>>,
+) -> Option<&'s str> {
+    let labels = seen.labels();
+    let place = (*places.get(labels)?)?;
+    value_in(labels.values_text(), labels.len(), place)
+}
+
+/// What follows from the names of a label set, which many alerts have in common: found once for each.
+struct Places<'s, T, F> {
+    find: F,
+    recent: Vec<(&'s Labels, T)>,
+}
+
+/// Different sets of names that are remembered.
+const RECENT: usize = 16;
+
+impl<'s, T, F: Fn(&Labels) -> T> Places<'s, T, F> {
+    fn of(find: F) -> Self {
+        Places { find, recent: Vec::with_capacity(RECENT) }
+    }
+
+    fn get(&mut self, labels: &'s Labels) -> Option<&T> {
+        let known = self.recent.iter().position(|(other, _)| other.shares_names(labels));
+        let at = known.unwrap_or_else(|| {
+            if self.recent.len() == RECENT {
+                self.recent.swap_remove(0);
+            }
+            self.recent.push((labels, (self.find)(labels)));
+            self.recent.len() - 1
+        });
+        self.recent.get(at).map(|(_, found)| found)
+    }
+}
+
 /// What fits, counted in one of `step` alerts.
 fn counted<'s>(scene: &'s Scene, wish: &Wish, typed: &Typed<'s>, step: usize) -> Vec<Counted<'s>> {
-    let alerts = scene.alerts.iter().step_by(step).filter(|seen| wish.filter.fits(seen));
+    let alerts = scene.alerts.iter().step_by(step);
     let mut pairs: HashMap<(&str, &str), usize> = HashMap::new();
     match typed {
         Typed::Word(word) => {
             let word = word.to_lowercase();
-            alerts.for_each(|seen| add_words(&mut pairs, seen, &word));
+            let mut named = Places::of(|labels| labels.names().map(|name| contains(name, &word)).collect::<Vec<_>>());
+            for seen in alerts {
+                let labels = seen.labels();
+                let Some(named) = named.get(labels) else { continue };
+                let has_value = may_have_value(labels, &word);
+                if (has_value || named.contains(&true)) && wish.filter.fits(seen) {
+                    for ((name, value), is_named) in labels.iter().zip(named) {
+                        if *is_named || (has_value && contains(value, &word)) {
+                            *pairs.entry((name, value)).or_default() += 1;
+                        }
+                    }
+                }
+            }
         }
         Typed::Value(name, _, value) => {
             let value = value.to_lowercase();
+            let mut places = Places::of(|labels| labels.names().position(|other| other == *name));
             for seen in alerts {
-                if let Some(known) = seen.labels().get(name)
+                if let Some(known) = value_of(seen, &mut places)
                     && contains(known, &value)
+                    && wish.filter.fits(seen)
                 {
                     *pairs.entry((*name, known)).or_default() += 1;
                 }
@@ -149,14 +206,6 @@ fn counted<'s>(scene: &'s Scene, wish: &Wish, typed: &Typed<'s>, step: usize) ->
     }
     best.sort_unstable_by(by_count);
     best
-}
-
-fn add_words<'s>(pairs: &mut HashMap<(&'s str, &'s str), usize>, seen: &'s Seen, word: &str) {
-    for (name, value) in seen.labels().iter() {
-        if contains(name, word) || contains(value, word) {
-            *pairs.entry((name, value)).or_default() += 1;
-        }
-    }
 }
 
 /// What is wrong with a text that looks finished.

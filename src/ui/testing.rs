@@ -139,6 +139,15 @@ impl Browser {
     }
 }
 
+/// Posts so many alerts of one name.
+pub(super) async fn post_many(api: &Arc<Api>, name: &str, count: usize) {
+    let alerts: Vec<serde_json::Value> =
+        (0..count).map(|n| serde_json::json!({"labels": {"alertname": name, "n": n.to_string()}})).collect();
+    let request = crate::api::testing::request("POST", "/alerts", &serde_json::to_string(&alerts).unwrap());
+    let (status, body) = text(api.handle("/alerts", "/alerts", request).await).await;
+    assert_eq!(status, 200, "{body}");
+}
+
 pub(super) fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")

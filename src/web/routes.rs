@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use crate::{api::valid_escapes, ui::Place};
+use crate::{
+    api::{self, valid_escapes},
+    ui::Place,
+};
 
 /// A page outside of API version 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,16 @@ impl Routes {
             return Target::Near(escaped(&near));
         }
         self.methods(&decoded).map_or(Target::NotFound, Target::Methods)
+    }
+
+    /// The pattern that a path matches, as in metrics, if it is that of a page or of the API.
+    pub fn label(&self, method: &Method, path: &str) -> Option<&'static str> {
+        match self.target(method, path) {
+            Target::Api(path) => Some(api::handler_label(path)),
+            Target::Ui(place) => Some(place.label()),
+            Target::Page(_, label) => Some(label),
+            _ => None,
+        }
     }
 
     fn find(&self, path: &str) -> Option<(Page, &'static str, &'static [Method])> {

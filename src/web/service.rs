@@ -74,7 +74,21 @@ impl Service {
         }
     }
 
-    pub async fn answer<B>(&self, mut request: Request<B>) -> Answer
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes>,
+    {
+        let span = self.api.tracer.incoming(&request, || self.routes.label(request.method(), request.uri().path()));
+        let mut answer = span.enter(self.admitted(request)).await;
+        span.answered(answer.status());
+        if span.is_recording() && answer.body().known_len().is_none() {
+            answer.body_mut().hold(span);
+        }
+        answer
+    }
+
+    /// Within what the web configuration file says.
+    async fn admitted<B>(&self, mut request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes>,
     {

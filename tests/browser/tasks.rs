@@ -462,9 +462,17 @@ impl Desk<'_> {
         // The page says what was known when it was asked for, and just after the start that is little.
         wait_for("the nodes answer each other", Duration::from_secs(20), || {
             self.go("/cluster");
-            let reach = w.all(".matrix td").iter().map(|cell| w.text(cell)).collect::<Vec<_>>();
-            (reach.len() == 2 * (count - 1) && reach.iter().all(|text| text.ends_with(" answers"))).then_some(())
+            let texts = |css: &str| w.all(css).iter().map(|cell| w.text(cell)).collect::<Vec<_>>();
+            // Each node's own word, by UDP and by TCP, of each of the others.
+            let reach = texts(".matrix td .tag");
+            let is_square = self.number(".matrix tbody tr") == count && self.number(".matrix td") == count * count;
+            (is_square
+                && texts(".matrix td.self").len() == count
+                && reach.len() == 2 * count * (count - 1)
+                && reach.iter().all(|text| text.ends_with(" answers")))
+            .then_some(())
         });
+        w.see_text(".card", "Every node reaches every other, by UDP and by TCP.");
         w.see_text(".order", "n0");
         w.shoot("cluster-three");
     }
@@ -485,6 +493,9 @@ impl Desk<'_> {
         self.go("/cluster");
         w.see_text("h1", "2 of 3 nodes are alive. Notifications go on.");
         w.see_text(".node.bad", "out of sight");
+        // Two rows with a word of their own, and one without.
+        assert_eq!(self.number(".matrix tbody tr"), 3);
+        w.see_text(".matrix .mute", "no answer: it is out of sight");
         w.shoot("cluster-one-missing");
         self.go("/alerts");
         w.see_text(".health.bad", "2 of 3 nodes");

@@ -16,7 +16,8 @@ use carillon::{
     clock::{Clock, Time},
     decisions::{
         Alert, AskPeers, Attempt, Claim, Cursor, Decision, Decisions, DecisionsConfig, Group, Logged, Muted, Outcome,
-        Pattern, Phase, Query, Reader, Run, Signature, Slot, Status, Totals, Why,
+        Pattern, Phase, Query, Reader, Run, Signature, Slot, Status,
+        Subject, Totals, Why,
     },
     metrics::{Metrics, MetricsOptions},
     store::{Disk, MemoryDisk, WriterMode},
@@ -132,13 +133,18 @@ impl DecisionLog {
             }
             let asked = Arc::new(Mutex::new(Bytes::new()));
             let keep = Arc::clone(&asked);
-            let ask: AskPeers = Arc::new(move |question, _| {
+            let ask: AskPeers = Arc::new(move |_, question, _| {
                 *keep.lock().unwrap_or_else(PoisonError::into_inner) = question("n1");
                 Box::pin(std::future::ready(Vec::new()))
             });
-            Reader::new(Decisions::off(), "n0", Some(ask)).everywhere(&queries()[rng.below(4)]).await;
+            let asker = Reader::new(Decisions::off(), "n0", Some(ask));
+            let subject = if rng.one_in(4) { Subject::Quieted } else { Subject::Decisions };
+            match subject {
+                Subject::Decisions => drop(asker.everywhere(&queries()[rng.below(4)]).await),
+                Subject::Quieted => drop(asker.quieted(&silences()).await),
+            }
             let question = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let answer = Reader::new(decisions, "n1", None).answer(question.clone()).await;
+            let answer = Reader::new(decisions, "n1", None).answer(subject, question.clone()).await;
             if rng.one_in(2) { question.into() } else { answer.expect("our own question is understood").into() }
         })
     }
@@ -164,6 +170,11 @@ impl DecisionLog {
         }
         found
     }
+}
+
+/// Some that the decisions name.
+fn silences() -> Vec<Arc<str>> {
+    ["a", "node-1", "x y\n"].map(Arc::from).to_vec()
 }
 
 impl Target for DecisionLog {
@@ -198,7 +209,7 @@ impl Target for DecisionLog {
             }
         }
         let answer = Arc::clone(&self.answer);
-        let peers: AskPeers = Arc::new(move |_, _| {
+        let peers: AskPeers = Arc::new(move |_, _, _| {
             let bytes = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Box::pin(std::future::ready(vec![("n2".into(), Some(bytes))]))
         });
@@ -206,7 +217,12 @@ impl Target for DecisionLog {
         let reader = Reader::new(decisions, "n1", (case.kind == "message").then_some(peers));
         self.runtime.block_on(async {
             // As a peer's question, too.
-            let understood = reader.answer(case.bytes.clone().into()).await.is_some();
+            let mut understood = false;
+            for subject in [Subject::Decisions, Subject::Quieted] {
+                understood |= reader.answer(subject, case.bytes.clone().into()).await.is_some();
+            }
+            let quieted = reader.quieted(&silences()).await;
+            assert!(silences().iter().filter_map(|id| quieted.get(id)).all(|last| last.alerts > 0 || case.kind == "message"));
             Self::read_all(&reader).await || (case.kind == "message" && understood)
         })
     }

@@ -105,6 +105,7 @@ impl Ground {
             peer: Peer::alone(),
             decisions: Decisions::off(),
             events: carillon::events::Events::off(),
+            tracer: carillon::otlp::Tracer::off(),
             external_url: "http://am.example".into(),
             start_at: self.clock.monotonic(),
         };
@@ -122,6 +123,7 @@ impl Ground {
             dispatcher: Dispatcher::new(parts, &plan),
             decisions: Reader::new(Decisions::off(), "", None),
             events: carillon::events::Events::off(),
+            tracer: carillon::otlp::Tracer::off(),
             cluster: Arc::new(ClusterStatus::default),
         })
     }

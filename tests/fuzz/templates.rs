@@ -564,6 +564,7 @@ pub fn notification() -> Notification {
             alert(&[("alertname", "Down"), ("instance", "db-2:9100"), ("a b", "ü")], None),
             alert(&[("alertname", "Down")], Some("2024-05-06T07:30:00Z")),
         ],
+        fingerprints: Vec::new(),
         reason: Reason::NewAlertsAdded,
         now: time("2024-05-06T08:00:00Z"),
         external_url: Arc::from("http://am.example.org"),

@@ -71,6 +71,7 @@ fn notification(reason: Reason, alerts: Vec<Alert>) -> Notification {
         group_labels: Labels::from_pairs([("alertname", "High")]),
         route_labels: Labels::default(),
         alerts,
+        fingerprints: Vec::new(),
         reason,
         now: time(START),
         external_url: "http://am".into(),

@@ -27,7 +27,7 @@ use carillon::{
     notify::{Integration, Peer},
     random::Random,
     replica::{AlertKeeper, Outbox, Replica},
-    ring::{Graces, Ring, RingParts},
+    ring::{Graces, Ring, RingParts, recall_correction},
     silence::{Silences, SilencesConfig, Surroundings},
     store::{MemoryDisk, Store, WriterMode},
     template::Templates,
@@ -255,6 +255,7 @@ impl Boot {
         let clock = own_clock.clone().corrected(if heeded { correction.clone() } else { Correction::default() });
         let metrics = Metrics::new(MetricsOptions::default(), BUILD, &clock);
         let store = Store::on(Arc::new(disk), Arc::clone(&metrics), WriterMode::Task).expect("the disk is whole");
+        recall_correction(&correction, store.disk());
         let outbox = if is_alone { Outbox::none() } else { Outbox::bounded(OUTBOX_MAX) };
         let silences = Silences::open(
             SilencesConfig {
@@ -323,6 +324,7 @@ impl Boot {
                 peer: ring.as_ref().map_or_else(Peer::alone, |ring| peer(ring, around.scenario.together)),
                 decisions: decisions.clone(),
                 events: carillon::events::Events::off(),
+                tracer: carillon::otlp::Tracer::off(),
                 external_url: "http://am".into(),
                 start_at: base,
             },
@@ -332,6 +334,7 @@ impl Boot {
             let effects = (dispatcher.clone(), Arc::clone(&inhibitor));
             let cluster_metrics = ClusterMetrics::new(metrics.registry());
             let network = around.net.host(ip_of(index));
+            ring.remember_peers(store.disk());
             let joined = ring.join(cluster, network, own_clock, random, cluster_metrics, effects).await;
             joined.expect("the node can be part of the cluster");
         }
@@ -351,6 +354,7 @@ impl Boot {
             records: keeper.clone(),
             decisions: reader,
             events: carillon::events::Events::off(),
+            tracer: carillon::otlp::Tracer::off(),
             cluster: Arc::new(ClusterStatus::default),
         });
         let program = Program { clock, api, silences, nflog, alerts, keeper, dispatcher, store, ring, hooks };

@@ -4,5 +4,6 @@ mod delivery;
 mod lasting;
 mod outside;
 mod timelines;
+mod traces;
 mod truth;
 mod world;

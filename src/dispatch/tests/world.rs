@@ -21,6 +21,7 @@ use crate::{
     metrics::{BuildInfo, Metrics, MetricsOptions},
     nflog::Nflog,
     notify::{FailureReason, Integration, Notification, Notifier, NotifyError, NotifyFuture, Peer, Progress, Receipt},
+    otlp::Tracer,
     random::Random,
     silence::Silences,
     store::Store,
@@ -159,6 +160,7 @@ pub struct Setup {
     pub mute: Option<TimeInterval>,
     /// Further receivers, each below the root with `continue` and the matcher `to=~".*NAME.*"`.
     pub others: Vec<&'static str>,
+    pub tracer: Tracer,
 }
 
 impl Setup {
@@ -174,6 +176,7 @@ impl Setup {
             inhibit: vec![],
             mute: None,
             others: vec![],
+            tracer: Tracer::off(),
         }
     }
 
@@ -273,6 +276,7 @@ impl World {
             peer: Peer::alone(),
             decisions: crate::decisions::Decisions::off(),
             events: crate::events::Events::off(),
+            tracer: setup.tracer.clone(),
             external_url: "http://am".into(),
             start_at: clock.monotonic() + Duration::from_secs_f64(setup.start_delay),
         };

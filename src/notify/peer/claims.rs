@@ -250,11 +250,14 @@ impl Claims {
     }
 
     /// All have answered or the limit has passed: whether this node may send. Its claim is a sending one then.
+    ///
+    /// Not if the log has moved on since it asked: for whoever has that entry the question is settled, and they may
+    /// have agreed to another one since (it has to ask again).
     pub fn begin(&mut self, key: KeyId, tells: u64, circle: &Circle, now: Instant) -> bool {
         let Some(known) = self.keys.get_mut(&key) else { return false };
         let stands = known.stands_until(tells, circle, now).is_some();
         let Some(own) = known.own.as_mut().filter(|own| own.phase == Phase::Asking) else { return false };
-        if own.yielded || stands {
+        if own.yielded || stands || tells > own.tells {
             return false;
         }
         (own.phase, own.tells, own.started) = (Phase::Sending, tells, now);

@@ -61,9 +61,9 @@ pub struct Object<'a> {
 impl Object<'_> {
     /// Writes the name; the value is for the caller to write, once.
     pub fn key(&mut self, name: &str) -> &mut String {
-        separate(self.out, &mut self.first);
-        push_text(self.out, name);
-        self.out.push(':');
+        self.out.push_str(if std::mem::replace(&mut self.first, false) { "\"" } else { ",\"" });
+        push_inner(self.out, name);
+        self.out.push_str("\":");
         self.out
     }
 
@@ -162,6 +162,40 @@ pub fn push_pairs<'p>(out: &mut String, pairs: impl Iterator<Item = (&'p str, &'
 /// A JSON string. Besides what JSON demands, `<`, `>`, `&`, U+2028 and U+2029 are escaped.
 pub fn push_text(out: &mut String, text: &str) {
     out.push('"');
+    push_inner(out, text);
+    out.push('"');
+}
+
+/// What stands between the quotes.
+fn push_inner(out: &mut String, text: &str) {
+    if is_plain(text.as_bytes()) {
+        out.push_str(text);
+    } else {
+        push_with_care(out, text);
+    }
+}
+
+/// Nearly all text is. Long text is looked at in blocks, which the processor compares at once.
+fn is_plain(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<16>();
+    if blocks.iter().any(has_special) {
+        return false;
+    }
+    match text.last_chunk::<16>() {
+        // What the last block shares with the one before is looked at twice.
+        Some(last) => rest.is_empty() || !has_special(last),
+        None => !rest.iter().any(|b| NEEDS_CARE[usize::from(*b)]),
+    }
+}
+
+/// As [`NEEDS_CARE`] has it, in comparisons.
+fn has_special(block: &[u8; 16]) -> bool {
+    let is_one_of =
+        |b: u8, bytes: [u8; 6]| bytes.iter().fold(u8::from(b < 0x20), |found, one| found | u8::from(b == *one));
+    block.iter().fold(0, |found, b| found | is_one_of(*b, *b"\"\\<>&\xE2")) != 0
+}
+
+fn push_with_care(out: &mut String, text: &str) {
     let mut rest = text;
     // Looks at bytes: of the characters above 0x7F only U+2028 and U+2029 matter, and both start with E2 80.
     while let Some(at) = rest.bytes().position(|b| NEEDS_CARE[usize::from(b)]) {
@@ -174,7 +208,6 @@ pub fn push_text(out: &mut String, text: &str) {
         rest = chars.as_str();
     }
     out.push_str(rest);
-    out.push('"');
 }
 
 const NEEDS_CARE: [bool; 256] = {
@@ -307,6 +340,19 @@ mod tests {
     fn text_is_escaped_as_go_does() {
         assert_eq!(text("a<b>&\"\\\n\r\t\u{8}\u{c}\u{1}"), r#""a\u003cb\u003e\u0026\"\\\n\r\t\b\f\u0001""#);
         assert_eq!(text("ü…\u{2028}\u{2029}😀\u{7f}"), "\"ü…\\u2028\\u2029😀\u{7f}\"");
+    }
+
+    #[test]
+    fn a_character_that_needs_care_is_seen_wherever_it_stands() {
+        for byte in (0..=0x7F).chain([0xE2]) {
+            for length in 1..50 {
+                for at in [0, length / 3, length / 2, length - 1] {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[at] = byte;
+                    assert_eq!(is_plain(&bytes), !NEEDS_CARE[usize::from(byte)], "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
     }
 
     #[test]

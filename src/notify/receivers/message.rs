@@ -2,7 +2,7 @@
 //! Written field by field into one buffer; nothing is copied first.
 
 use crate::{
-    alert::{Alert, Labels, text::push_rfc3339_nano},
+    alert::{Alert, Fingerprint, Labels, text::push_rfc3339_nano},
     clock::Time,
     notify::{
         receivers::{
@@ -33,8 +33,8 @@ pub fn generic_listing(notification: &Notification, max_alerts: u64, listed: usi
         root.text("receiver", &quote_meta(&notification.receiver));
         root.text("status", status(alerts, notification.now));
         let mut list = root.array("alerts");
-        for alert in alerts.iter().take(listed) {
-            push_alert(list.object(), alert, notification.now);
+        for (fingerprint, alert) in notification.fingerprinted().take(alerts.len().min(listed)) {
+            push_alert(list.object(), alert, fingerprint, notification.now);
         }
         list.end();
         root.text("notification_reason", notification.reason.as_str());
@@ -63,7 +63,7 @@ fn status(alerts: &[Alert], now: Time) -> &'static str {
     if alerts.iter().any(|alert| !alert.resolved_at(now)) { "firing" } else { "resolved" }
 }
 
-fn push_alert(mut object: Object<'_>, alert: &Alert, now: Time) {
+fn push_alert(mut object: Object<'_>, alert: &Alert, fingerprint: Fingerprint, now: Time) {
     let ends_at = alert.ends_at.filter(|end| *end <= now);
     object.text("status", if ends_at.is_some() { "resolved" } else { "firing" });
     object.labels("labels", &alert.labels);
@@ -71,7 +71,7 @@ fn push_alert(mut object: Object<'_>, alert: &Alert, now: Time) {
     push_time(object.key("startsAt"), Some(alert.starts_at));
     push_time(object.key("endsAt"), ends_at);
     object.text("generatorURL", &alert.generator_url);
-    push_fingerprint(object.key("fingerprint"), alert);
+    push_fingerprint(object.key("fingerprint"), fingerprint);
     object.end();
 }
 
@@ -86,10 +86,13 @@ fn push_time(out: &mut String, time: Option<Time>) {
     }
 }
 
-fn push_fingerprint(out: &mut String, alert: &Alert) {
-    use std::fmt::Write as _;
-    // Writing to a String cannot fail.
-    let _ = write!(out, "\"{}\"", alert.fingerprint());
+fn push_fingerprint(out: &mut String, fingerprint: Fingerprint) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    out.push('"');
+    for byte in fingerprint.0.to_be_bytes() {
+        out.extend([byte >> 4, byte & 0xF].map(|digit| DIGITS[usize::from(digit)]));
+    }
+    out.push('"');
 }
 
 /// What all alerts have alike. A missing name is as good as an empty value, as in Go's maps.
@@ -98,7 +101,14 @@ fn push_common(out: &mut String, alerts: &[Alert], of: impl Fn(&Alert) -> &Label
         out.push_str("{}");
         return;
     };
-    let is_common =
-        |(name, value): &(&str, &str)| others.iter().all(|other| of(other).get(name).unwrap_or("") == *value);
-    push_pairs(out, of(first).iter().filter(is_common));
+    let labels = of(first);
+    let is_common = |place: usize, name: &str, value: &str| {
+        others.iter().map(&of).all(|other| {
+            // Alerts of a group nearly always have the same names.
+            let theirs = if other.shares_names(labels) { other.value_at(place) } else { other.get(name) };
+            theirs.unwrap_or("") == value
+        })
+    };
+    let common = labels.iter().enumerate().filter(|(place, (name, value))| is_common(*place, name, value));
+    push_pairs(out, common.map(|(_, pair)| pair));
 }

@@ -107,6 +107,7 @@ mod tests {
             group_labels: Labels::from_pairs([("alertname", "High<Latency>")]),
             route_labels: Labels::default(),
             alerts,
+            fingerprints: Vec::new(),
             reason: Reason::FirstNotification,
             now: time("2024-05-06T09:00:00Z"),
             external_url: "http://am".into(),

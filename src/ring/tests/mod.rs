@@ -1,5 +1,6 @@
 //! Whole engines over a network in memory, in virtual time: three nodes, one receiver.
 
+mod people;
 mod stories;
 
 use std::{
@@ -220,6 +221,7 @@ impl World {
             peer: ring.peer(),
             decisions: decisions.clone(),
             events: crate::events::Events::off(),
+            tracer: crate::otlp::Tracer::off(),
             external_url: "http://am".into(),
             start_at: clock.monotonic(),
         };

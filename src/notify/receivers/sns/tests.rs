@@ -58,6 +58,7 @@ fn notification() -> Notification {
         group_labels: Labels::default(),
         route_labels: Labels::default(),
         alerts: Vec::new(),
+        fingerprints: Vec::new(),
         reason: Reason::FirstNotification,
         now: "2024-05-06T09:00:00Z".parse().unwrap(),
         external_url: "http://am".into(),

@@ -75,6 +75,7 @@ fn notification(job: &str) -> Notification {
         group_labels: labels.restricted(|name| name == "alertname"),
         route_labels: Labels::default(),
         alerts: vec![alert],
+        fingerprints: Vec::new(),
         reason: Reason::FirstNotification,
         now: moment(),
         external_url: "http://am.example.org".into(),
