@@ -388,10 +388,7 @@ impl Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::testing::api,
-        ui::testing::post_many,
-    };
+    use crate::{api::testing::api, ui::testing::post_many};
 
     const CONFIG: &str = "{route: {receiver: x, group_by: [alertname]}, receivers: [{name: x}]}";
 

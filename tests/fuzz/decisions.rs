@@ -16,8 +16,7 @@ use carillon::{
     clock::{Clock, Time},
     decisions::{
         Alert, AskPeers, Attempt, Claim, Cursor, Decision, Decisions, DecisionsConfig, Group, Logged, Muted, Outcome,
-        Pattern, Phase, Query, Reader, Run, Signature, Slot, Status,
-        Subject, Totals, Why,
+        Pattern, Phase, Query, Reader, Run, Signature, Slot, Status, Subject, Totals, Why,
     },
     metrics::{Metrics, MetricsOptions},
     store::{Disk, MemoryDisk, WriterMode},
@@ -222,7 +221,12 @@ impl Target for DecisionLog {
                 understood |= reader.answer(subject, case.bytes.clone().into()).await.is_some();
             }
             let quieted = reader.quieted(&silences()).await;
-            assert!(silences().iter().filter_map(|id| quieted.get(id)).all(|last| last.alerts > 0 || case.kind == "message"));
+            assert!(
+                silences()
+                    .iter()
+                    .filter_map(|id| quieted.get(id))
+                    .all(|last| last.alerts > 0 || case.kind == "message")
+            );
             Self::read_all(&reader).await || (case.kind == "message" && understood)
         })
     }
