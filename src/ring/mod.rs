@@ -39,12 +39,12 @@ use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
+use self::{asking::Asking, kept::Acquaintances, message::News, spread::Spread};
 pub use self::{
     graces::Graces,
     kept::recall_correction,
     reach::{Outlook, Sight},
 };
-use self::{asking::Asking, kept::Acquaintances, message::News, spread::Spread};
 use crate::{
     clock::{Clock, Correction},
     cluster::{Cluster, ClusterConfig, ClusterError, ClusterMetrics, Member, Network, State, Via, View},
