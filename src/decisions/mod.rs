@@ -66,6 +66,8 @@ use crate::{
 const GATHER: Duration = Duration::from_secs(1);
 /// … or until they have so many bytes.
 const GATHERED_MAX: usize = 256 << 10;
+/// Memory that is kept to write to: what comes in a burst.
+const SPARE_MAX: usize = 1 << 20;
 /// What may wait to be written. Beyond it decisions are dropped.
 const WAITING_MAX: usize = 8 << 20;
 /// A block takes no more from then on: damage costs one.
@@ -383,8 +385,9 @@ impl Inner {
 
     /// While much is written, the memory is used again; when it is little, the memory is given back.
     fn keep_for_later(&self, mut blocks: Vec<u8>) {
-        if blocks.capacity() <= 2 * GATHERED_MAX && blocks.len() > GATHERED_MAX / 8 {
+        if blocks.len() > GATHERED_MAX / 8 {
             blocks.clear();
+            blocks.shrink_to(SPARE_MAX);
             lock(&self.queue).spare = blocks;
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh64::Xxh64;
 
+use super::model::Group;
 use crate::alert::{Fingerprint, Labels};
 
 /// Label sets and groups that are remembered. Powers of two: few enough to stay in the processor's cache, and enough that
@@ -47,37 +48,41 @@ impl Numbers {
     }
 }
 
-/// What names a group: its key, its receiver, its route.
-pub type GroupTexts = [Arc<str>; 3];
-
-/// Groups, each at the one place where it may be. A group hands over the very same texts each time: a look at where they
-/// are in memory tells that it is known.
+/// Groups, each at the one place where it may be. Whoever decides hands over the very same group and receiver each time:
+/// a look at where they are in memory tells that they are known, without a look at their texts.
 #[derive(Debug)]
 struct Groups {
-    places: Vec<Option<(GroupTexts, u64)>>,
+    places: Vec<Option<Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    group: Arc<Group>,
+    receiver: Arc<str>,
+    number: u64,
 }
 
 impl Groups {
     /// Its number, and whether it is not known; it is from here on.
-    fn number(&mut self, texts: [&Arc<str>; 3]) -> (u64, bool) {
-        let [key, ..] = texts;
-        let spread = (key.as_ptr().addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    fn number(&mut self, group: &Arc<Group>, receiver: &Arc<str>) -> (u64, bool) {
+        let spread = (Arc::as_ptr(group).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let place = usize::try_from(spread).unwrap_or(0) & (self.places.len() - 1);
-        let Some(place) = self.places.get_mut(place) else { return (number_of(texts), true) };
-        if let Some((known, number)) = place
-            && known.iter().zip(texts).all(|(known, text)| Arc::ptr_eq(known, text))
+        let Some(place) = self.places.get_mut(place) else { return (number_of(group, receiver), true) };
+        if let Some(known) = place
+            && Arc::ptr_eq(&known.group, group)
+            && Arc::ptr_eq(&known.receiver, receiver)
         {
-            return (*number, false);
+            return (known.number, false);
         }
-        let number = number_of(texts);
-        *place = Some((texts.map(Arc::clone), number));
+        let number = number_of(group, receiver);
+        *place = Some(Known { group: Arc::clone(group), receiver: Arc::clone(receiver), number });
         (number, true)
     }
 }
 
-fn number_of(texts: [&Arc<str>; 3]) -> u64 {
+fn number_of(group: &Group, receiver: &str) -> u64 {
     let mut hash = Xxh64::new(0);
-    for text in texts {
+    for text in [&group.key, receiver, &group.route] {
         hash.update(text.as_bytes());
         hash.update(&[0xFF]);
     }
@@ -109,8 +114,8 @@ impl Said {
     }
 
     /// A number for a group, and whether it is new.
-    pub fn group(&mut self, texts: [&Arc<str>; 3]) -> (u64, bool) {
-        self.groups.number(texts)
+    pub fn group(&mut self, group: &Arc<Group>, receiver: &Arc<str>) -> (u64, bool) {
+        self.groups.number(group, receiver)
     }
 
     /// A number for the names of a set, and whether they are new.
@@ -142,31 +147,33 @@ mod tests {
         let sets = [0, 1].map(Fingerprint);
         assert_eq!(sets.map(|set| said.is_new_set(set)), [true; 2]);
         assert_eq!(sets.map(|set| said.is_new_set(set)), [false; 2]);
-        let [key, receiver, route] = ["key", "receiver", "route"].map(Arc::<str>::from);
-        let (number, is_new) = said.group([&key, &receiver, &route]);
-        assert!(is_new && said.group([&key, &receiver, &route]) == (number, false));
+        let (group, receiver) = (group("key", "route"), Arc::from("receiver"));
+        let (number, is_new) = said.group(&group, &receiver);
+        assert!(is_new && said.group(&group, &receiver) == (number, false));
         said.clear();
-        assert!(said.is_new_set(sets[0]) && said.group([&key, &receiver, &route]) == (number, true));
+        assert!(said.is_new_set(sets[0]) && said.group(&group, &receiver) == (number, true));
+    }
+
+    fn group(key: &str, route: &str) -> Arc<Group> {
+        Arc::new(Group { key: key.into(), labels: Labels::default(), route: route.into() })
     }
 
     #[test]
     fn groups_are_known_by_their_place_in_memory_and_numbered_by_their_text() {
         let mut said = Said::default();
-        let text = Arc::<str>::from;
-        let group = [text("k"), text("r"), text("{}")];
-        let (number, _) = said.group(group.each_ref());
-        // The same texts elsewhere in memory, as after a restart: said again, under the same number.
-        let again = [text("k"), text("r"), text("{}")];
-        assert_eq!(said.group(again.each_ref()), (number, true));
+        let receiver: Arc<str> = "r".into();
+        let (number, _) = said.group(&group("k", "{}"), &receiver);
+        // The same texts elsewhere in memory, as after a reload: said again, under the same number.
+        let again = group("k", "{}");
+        assert_eq!(said.group(&again, &receiver), (number, true));
+        assert_eq!(said.group(&again, &receiver), (number, false));
         // One other text makes it another group.
-        for place in 0..3 {
-            let mut other = again.clone();
-            other[place] = text("other");
-            let (found, is_new) = said.group(other.each_ref());
-            assert!(found != number && is_new, "{place}");
+        let others =
+            [(group("other", "{}"), "r"), (group("k", "other"), "r"), (again, "other"), (group("kr", "{}"), "")];
+        for (other, receiver) in others {
+            let (found, is_new) = said.group(&other, &receiver.into());
+            assert!(found != number && is_new, "{other:?} {receiver}");
         }
-        let parts = [text("kr"), text(""), text("{}")];
-        assert_ne!(said.group(parts.each_ref()).0, number);
     }
 
     #[test]

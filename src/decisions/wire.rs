@@ -255,7 +255,8 @@ impl Dictionary {
 
     fn write_labels(&mut self, out: &mut Vec<u8>, fingerprint: Fingerprint, labels: Option<&Labels>) {
         let Some(labels) = labels else { return };
-        if self.sets_bytes >= SETS_BYTES_MAX || labels.size() > LABELS_BYTES_MAX || !self.said.is_new_set(fingerprint) {
+        // In this order: of a set that was said nothing is looked at. One that is too large is never said.
+        if self.sets_bytes >= SETS_BYTES_MAX || !self.said.is_new_set(fingerprint) || labels.size() > LABELS_BYTES_MAX {
             return;
         }
         let names = self.write_names(out, labels);
@@ -280,7 +281,7 @@ impl Dictionary {
 
     fn write_group(&mut self, out: &mut Vec<u8>, decision: &Decision) -> u64 {
         let group = &decision.group;
-        let (number, is_new) = self.said.group([&group.key, &decision.receiver, &group.route]);
+        let (number, is_new) = self.said.group(group, &decision.receiver);
         if is_new {
             self.scratch.clear();
             texts::write(&group.labels, &mut self.scratch);

@@ -1,7 +1,11 @@
 //! What the pipeline decided, in the words of the decision log: from a look of a group, and from the course of an
 //! attempt. Looks at everything and changes nothing.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
@@ -370,14 +374,25 @@ fn place_of(route: &RouteInfo, ready: &Arc<Ready>) -> Option<usize> {
 }
 
 fn decision(outcome: Outcome, why: Why, group: &Group, route: &RouteInfo, ready: Option<&Arc<Ready>>) -> Box<Decision> {
-    let named = Named { key: group.key.clone(), labels: group.labels.clone(), route: route.route.id.clone() };
     let slot = |ready: &Arc<Ready>| Slot {
         kind: ready.kind().clone(),
         index: u32::try_from(ready.lane.index).unwrap_or(u32::MAX),
     };
-    let mut decision = Box::new(Decision::new(outcome, why, route.receiver.name.clone(), Arc::new(named)));
+    let mut decision = Box::new(Decision::new(outcome, why, route.receiver.name.clone(), named(group, route)));
     decision.integration = ready.map(slot);
     decision
+}
+
+/// Made once for a group, and again when a reload has changed the name of its route.
+fn named(group: &Group, route: &RouteInfo) -> Arc<Named> {
+    let mut named = group.named.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*named {
+        Some(named) if Arc::ptr_eq(&named.route, &route.route.id) => Arc::clone(named),
+        _ => {
+            let fresh = Named { key: group.key.clone(), labels: group.labels.clone(), route: route.route.id.clone() };
+            Arc::clone(named.insert(Arc::new(fresh)))
+        }
+    }
 }
 
 fn count(totals: &mut Totals, status: Status, is_muted: bool) {

@@ -137,7 +137,7 @@ impl Batch {
             reason,
             notification: self.notification(ready, reason, seen.as_deref(), external_url),
             unspoken: false,
-            due: self.tick,
+            due: owed::due_at(self.tick, self.now, terms.group_interval),
             firing: Vec::new(),
             resolved: Vec::new(),
             known: Vec::new(),

@@ -13,7 +13,7 @@ use crate::{
     alert::{Entry, Fingerprint, Labels},
     clock::Time,
     config::model::Receiver,
-    decisions::Run,
+    decisions::{Group as Named, Run},
     notify::peer::{Life, Mark},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub key: Arc<str>,
     /// No other group of this node has or had it.
     pub number: u64,
+    /// As the decision log names it.
+    pub named: Mutex<Option<Arc<Named>>>,
     state: Mutex<GroupState>,
 }
 
@@ -64,7 +66,7 @@ pub(super) enum Rhythm {
 
 impl Group {
     pub fn new(fingerprint: Fingerprint, labels: Labels, key: Arc<str>, number: u64, state: GroupState) -> Self {
-        Group { fingerprint, labels, key, number, state: Mutex::new(state) }
+        Group { fingerprint, labels, key, number, named: Mutex::default(), state: Mutex::new(state) }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, GroupState> {

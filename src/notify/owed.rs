@@ -233,6 +233,14 @@ fn is_repeat_over(entry: &LogEntry, tick: Time, terms: Terms) -> bool {
     is_over && left.is_none_or(|sent| plus(sent, terms.repeat_interval) <= plus(tick, tolerance))
 }
 
+/// The moment from which the next notification and the repeat are counted (reference/decide.md 3.3): the tick, or, if
+/// the notification leaves long after it, when it leaves. The group's rhythm moves with it.
+#[must_use]
+pub fn due_at(tick: Time, leaves: Time, group_interval: Duration) -> Time {
+    let is_on_time = leaves <= plus(tick, ON_TIME.min(group_interval / 2));
+    if is_on_time { tick } else { leaves }
+}
+
 fn plus(at: Time, interval: Duration) -> Time {
     at.checked_add_signed(delta(interval)).unwrap_or(Time::MAX_UTC)
 }
@@ -410,6 +418,14 @@ mod tests {
         };
         assert!(due_at(34, 3630) && !due_at(34, 3629), "a question and a turn");
         assert!(!due_at(290, 3630) && due_at(290, 3930), "the receiver was out");
+    }
+
+    #[test]
+    fn a_notification_that_leaves_long_after_its_tick_moves_the_rhythm() {
+        let interval = Duration::from_secs(300);
+        assert_eq!(due_at(at(30), at(35), interval), at(30), "questions and turns shift nothing");
+        assert_eq!(due_at(at(30), at(36), interval), at(36));
+        assert_eq!(due_at(at(30), at(32), Duration::from_secs(3)), at(32), "half of a short interval counts");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::ErrorKind, sync::Arc};
 
 use super::{testing::metrics, *};
-use crate::{clock::Clock, random::Random};
+use crate::random::Random;
 
 fn open(disk: &MemoryDisk) -> Result<Store, OpenError> {
     Store::on(Arc::new(disk.clone()), metrics(), WriterMode::Task)
@@ -44,46 +44,6 @@ async fn alerts_are_written_a_moment_later() {
     assert_eq!(content(&store, Table::Alerts), BTreeMap::new());
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(content(&store, Table::Alerts), one(1, &[1]));
-}
-
-#[tokio::test]
-async fn log_entries_that_follow_closely_share_a_commit() {
-    let (metrics, clock) = (metrics(), Clock::system());
-    let store = Store::on(Arc::new(MemoryDisk::new()), metrics.clone(), WriterMode::Thread).unwrap();
-    let began = clock.monotonic();
-    let mut entries = Vec::new();
-    for n in 0..300 {
-        entries.push(store.put(Table::Log, key(n), vec![1]));
-        std::thread::sleep(std::time::Duration::from_micros(50));
-    }
-    for entry in entries {
-        entry.await.unwrap();
-    }
-    // However slow the machine is: the writer rests after each, and the last may be on its way.
-    let rests_max = clock.monotonic().duration_since(began).as_millis() / 2;
-    assert!(u128::from(metrics.store_commits_total.get()) <= rests_max + 2, "{rests_max}");
-    assert_eq!(content(&store, Table::Log).len(), 300);
-}
-
-#[tokio::test]
-async fn a_writer_that_rests_after_log_entries_misses_nobody() {
-    let limit = std::time::Duration::from_secs(10);
-    let store = Store::on(Arc::new(MemoryDisk::new()), metrics(), WriterMode::Thread).unwrap();
-    for n in 0..300 {
-        store.write_unwatched(Table::Log, vec![(key(n), Value::Bytes([1].into()))]);
-        let pause = std::time::Duration::from_micros(n % 7 * 500);
-        tokio::time::sleep(pause).await;
-        match n % 3 {
-            0 => tokio::time::timeout(limit, store.put(Table::Silences, key(n), vec![2])).await.unwrap().unwrap(),
-            1 => tokio::time::timeout(limit, store.put(Table::Log, key(1_000 + n), vec![2])).await.unwrap().unwrap(),
-            _ => {
-                store.write_unwatched(Table::Alerts, vec![(key(n), Value::Bytes([3].into()))]);
-                tokio::time::timeout(limit, store.flush()).await.unwrap().unwrap();
-            }
-        }
-    }
-    let counts = Table::ALL.map(|table| content(&store, table).len());
-    assert_eq!(counts, [100, 400, 100]);
 }
 
 /// Kills the power at a random moment of a random load, many times: whatever was acknowledged is there, and what

@@ -16,9 +16,6 @@ use crate::metrics::Metrics;
 
 /// How long alerts gather before they are written.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long the writer rests after log entries: those that follow closely share the next commit. An entry that comes
-/// alone is written at once, and nobody waits for the others.
-const BREATH: Duration = Duration::from_millis(2);
 /// Between attempts while the disk refuses: doubling, from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -48,10 +45,6 @@ struct State {
     failures: u32,
     /// The last batch held urgent changes only.
     urgent_last: bool,
-    /// Something urgent that is no log entry is queued: somebody waits for it.
-    hurried: bool,
-    /// The writer's thread rests, and need not hear of log entries.
-    rests: bool,
     stopped: bool,
 }
 
@@ -65,13 +58,8 @@ impl State {
         let later = self.due && (self.urgent_last || !self.queue.has_urgent() || self.degraded.is_some());
         self.urgent_last = !later;
         let batch = self.queue.take(later);
-        self.hurried = false;
         self.due = self.due && self.queue.has_later();
         batch
-    }
-
-    fn may_rest(&self) -> bool {
-        !self.stopped && !self.due && !self.hurried
     }
 
     /// How long what waits may wait.
@@ -124,12 +112,8 @@ impl Shared {
 
     /// The writer's thread.
     fn run(&self) {
-        let mut rests = false;
         loop {
             let mut state = locked(&self.state);
-            if rests {
-                state = self.rest(state);
-            }
             while !state.is_ready() {
                 if state.stopped {
                     return;
@@ -138,17 +122,8 @@ impl Shared {
             }
             let batch = state.take();
             drop(state);
-            rests = !batch.changes.is_empty() && batch.changes.iter().all(|(table, ..)| *table == Table::Log);
             self.commit(batch);
         }
-    }
-
-    fn rest<'s>(&self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        state.rests = true;
-        let waited = self.wake.wait_timeout_while(state, BREATH, |state| state.may_rest());
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.rests = false;
-        state
     }
 
     /// The task that knows time: makes alerts and retries due, and in task mode does the writer's work.
@@ -263,14 +238,16 @@ impl Shared {
         } else {
             state.queue.wait_for_all(waiter);
         }
-        self.announce(state, table);
+        drop(state);
+        self.announce(table);
         durable
     }
 
     pub fn write_unwatched(&self, table: Table, changes: Changes) {
         let mut state = locked(&self.state);
         if self.enqueue(&mut state, table, changes).is_ok() && state.degraded.is_none() {
-            self.announce(state, table);
+            drop(state);
+            self.announce(table);
         }
     }
 
@@ -279,7 +256,6 @@ impl Shared {
             return Err(WriteError::Closed);
         }
         let refused = state.queue.put(table, changes);
-        state.hurried |= table.is_urgent() && table != Table::Log;
         self.note_length(state);
         if refused > 0 {
             self.metrics.store_queue_full_total.inc_by(refused as u64);
@@ -288,11 +264,8 @@ impl Shared {
         Ok(())
     }
 
-    fn announce(&self, state: MutexGuard<'_, State>, table: Table) {
-        let is_resting = state.rests && state.may_rest();
-        drop(state);
+    fn announce(&self, table: Table) {
         match (table.is_urgent(), self.mode) {
-            (true, WriterMode::Thread) if is_resting => {}
             (true, WriterMode::Thread) => self.wake.notify_one(),
             (true, WriterMode::Task) => {
                 self.hurry.notify_one();
