@@ -449,7 +449,15 @@ impl Claims {
                 before.at = before.at.max(heard.at);
                 return None;
             }
-            Some(before) => *before = Heard { agreed: before.agreed && heard.phase == Phase::Asking, ..heard },
+            Some(before) => {
+                // A moment that has passed is said as 0: heard again it must not begin anew, or turns that count from
+                // it never come.
+                let is_same = (before.hand_overs, before.incumbent) == (heard.hand_overs, heard.incumbent);
+                let has_passed = claim.retry_in == 0 && is_same;
+                let retry_at = if has_passed { before.retry_at.min(heard.retry_at) } else { heard.retry_at };
+                let agreed = before.agreed && heard.phase == Phase::Asking;
+                *before = Heard { agreed, retry_at, ..heard };
+            }
             None => known.others.push(heard),
         }
         let gives_way = matches!(claim.phase, Phase::None | Phase::Failing);

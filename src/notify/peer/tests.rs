@@ -72,6 +72,34 @@ fn of_two_that_ask_at_once_the_earlier_name_sends() {
 }
 
 #[test]
+fn a_question_from_before_the_log_moved_on_has_to_be_asked_again() {
+    let (now, mut three) = (now(), Three::new());
+    three.ask(0, now);
+    let (circle, claims) = &mut three.0[0];
+    assert!(!claims.begin(id(), 1, circle, now), "whoever has the entry takes the question for settled");
+    claims.step_back(id(), now);
+    claims.ask(id(), 1, MINUTE, now);
+    assert!(claims.begin(id(), 1, circle, now));
+}
+
+#[test]
+fn turns_after_a_failure_count_from_one_moment_however_often_it_is_heard_of() {
+    let (now, mut three) = (now(), Three::new());
+    let failing = |retry_at| Failing { retry_at, hand_over: true, limit: MINUTE, tells: 0 };
+    three.ask(1, now);
+    let failed = three.0[1].1.fail(id(), failing(now), now);
+    three.0[2].1.hear(&"b".into(), &failed, Duration::ZERO, now);
+    let turn = three.others(2, now, now).turn;
+    for second in 1..10 {
+        let at = now + secs(f64::from(second));
+        let question = three.0[2].1.ask(id(), 0, MINUTE, at);
+        let reply = three.answer(1, "c", &question, at);
+        three.0[2].1.hear(&"b".into(), &reply.own.unwrap(), Duration::ZERO, at);
+        assert_eq!(three.others(2, now, at).turn, turn, "the same moment, said again");
+    }
+}
+
+#[test]
 fn a_later_asker_heard_of_from_a_third_node_does_not_stand_in_the_way() {
     let (now, mut three) = (now(), Three::new());
     let (a, b) = (three.ask(0, now), three.ask(1, now));
