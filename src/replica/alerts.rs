@@ -426,13 +426,9 @@ mod tests {
         assert_eq!(start(&disk, 30).picture(30).len(), 2);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_alert_that_ran_out_meanwhile_has_a_grace_unless_its_end_was_told() {
-        let disk = MemoryDisk::new();
-        let node = start(&disk, 10);
-        node.take_in(&alert("silent", 50));
-        let told = node.take_in(&alert("told", 50));
-        let end = End { alert: AlertHash::of(told.labels()), period: 1, explicit: false, ends_at: at(50) };
+    /// A receiver was told at 60 that the first firing of the alert ran out at 50.
+    async fn tell_end(node: &Node, alert: &Entry) {
+        let end = End { alert: AlertHash::of(alert.labels()), period: 1, explicit: false, ends_at: at(50) };
         let tell = Tell {
             seen: None,
             due: at(60),
@@ -446,6 +442,15 @@ mod tests {
         };
         let key = LogKey { group_key: "g".into(), receiver: "r".into(), integration: "webhook".into(), index: 0 };
         node.nflog.record(&key, &tell).1.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alert_that_ran_out_meanwhile_has_a_grace_unless_its_end_was_told() {
+        let disk = MemoryDisk::new();
+        let node = start(&disk, 10);
+        node.take_in(&alert("silent", 50));
+        let told = node.take_in(&alert("told", 50));
+        tell_end(&node, &told).await;
         node.store.flush().await.unwrap();
         drop(node);
         let node = start(&disk, 100);
@@ -457,20 +462,7 @@ mod tests {
         let disk = MemoryDisk::new();
         let node = start(&disk, 70);
         let again = node.take_in(&alert("again", 110));
-        let end = End { alert: AlertHash::of(again.labels()), period: 1, explicit: false, ends_at: at(50) };
-        let tell = Tell {
-            seen: None,
-            due: at(60),
-            sent: at(60),
-            done: at(60),
-            firing: Vec::new(),
-            resolved: vec![end],
-            known: Vec::new(),
-            memory: None,
-            repeat_interval: RETENTION,
-        };
-        let key = LogKey { group_key: "g".into(), receiver: "r".into(), integration: "webhook".into(), index: 0 };
-        node.nflog.record(&key, &tell).1.await.unwrap();
+        tell_end(&node, &again).await;
         again.lock().accepted_at = at(70);
         node.keeper.persist_all(&node.alerts.snapshot());
         node.store.flush().await.unwrap();
