@@ -20,6 +20,7 @@ use super::{
 use crate::{
     alert::matcher::ParseMode,
     config::{self, ConfigError, LoadOptions, Loaded},
+    otlp,
     template::Templates,
 };
 
@@ -67,6 +68,9 @@ fn check(file: &Path, args: &CheckConfigArgs, mode: ParseMode) -> Checked {
             return refused(error.to_string(), notes);
         }
     };
+    if let Some(Err(error)) = loaded.config.tracing.as_ref().map(otlp::check) {
+        return refused(error.to_string(), Vec::new());
+    }
     let cluster = Cluster { nodes: args.nodes, peer_timeout: args.peer_timeout };
     let warnings: Vec<Note> = grammar(&loaded).chain(lint::lint(&loaded.config, &places, cluster)).collect();
     let notes: Vec<String> = warnings.iter().map(|note| format!("Warning: {}", note.text(&name))).collect();
@@ -146,6 +150,14 @@ mod tests {
         let (text, result) = checked(&[("a.yml", "route: {}"), ("b.yml", GOOD)]);
         assert!(text.starts_with("Checking './a.yml'  FAILED: root route must specify a default receiver\n\nChecking './b.yml'  SUCCESS\n"), "{text}");
         assert_eq!(result.unwrap_err().to_string(), "failed to validate 1 file(s)");
+    }
+
+    #[test]
+    fn a_collector_that_the_server_would_refuse_is_refused() {
+        let with_url = format!("{GOOD}tracing: {{endpoint: 'http://collector:4317'}}\n");
+        let (text, result) = checked(&[("am.yml", &with_url)]);
+        let why = "FAILED: tracing endpoint must be host:port, but got \"http://collector:4317\"";
+        assert!(text.contains(why) && result.is_err(), "{text}");
     }
 
     #[test]

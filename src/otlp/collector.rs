@@ -139,6 +139,15 @@ impl Collector {
     }
 }
 
+/// What can be said of the section without reading its files.
+///
+/// # Errors
+/// What the server would refuse at load.
+pub fn check(config: &TracingConfig) -> Result<(), SetupError> {
+    authority(config)?;
+    headers(config, config.timeout.unwrap_or(TIMEOUT)).map(drop)
+}
+
 /// `host:port` of the endpoint, as a URL would have it.
 fn authority(config: &TracingConfig) -> Result<String, SetupError> {
     let given = config.endpoint.as_str();

@@ -41,7 +41,7 @@ use self::{
     wire::{KeyValue, Resource, Scope},
 };
 pub use self::{
-    collector::SetupError,
+    collector::{SetupError, check},
     context::Context,
     http::outgoing,
     span::{Span, child, current},

@@ -8,7 +8,7 @@
 //! * [`fresh`]: before an alert runs out here, the peers are asked whether they heard of it later;
 //! * [`inquiry`]: what people ask of all nodes; [`decisions`]: questions about decisions, on their way; [`reach`]: who
 //!   reaches whom;
-//! * [`graces`]: what this node only guesses after a restart.
+//! * [`graces`]: what this node only guesses after a restart; [`kept`]: what it knows of its clock and its peers by then.
 //!
 //! The rules of claims are `notify::peer`'s. This file wires it, keeps the beat (gaps of the own timers, renewals of
 //! claims, the clock's correction) and is the pipeline's [`Neighbours`].
