@@ -34,7 +34,7 @@ use crate::{
     notify::{FailureReason, Integration, Notification, Notifier, NotifyError, NotifyFuture, Progress, Receipt},
     random::Random,
     replica::{AlertKeeper, Outbox, Replica},
-    silence::{Silences, SilencesConfig, Surroundings},
+    silence::{Draft, MatcherText, Silences, SilencesConfig, Surroundings},
     store::{MemoryDisk, Store, WriterMode},
     template::Templates,
 };
@@ -293,6 +293,24 @@ impl World {
 
     async fn pass(&self, seconds: f64) {
         tokio::time::sleep(secs(seconds)).await;
+    }
+
+    /// Silences the alert for an hour, on one node.
+    async fn silence(&self, place: usize, name: &str) {
+        let draft = Draft {
+            id: None,
+            matchers: vec![MatcherText {
+                op: crate::alert::matcher::MatchOp::Equal,
+                name: "alertname".to_owned(),
+                value: name.to_owned(),
+            }],
+            starts_at: None,
+            ends_at: Some(self.clock.now() + delta(secs(3600.0))),
+            created_by: String::new(),
+            comment: String::new(),
+            annotations: BTreeMap::default(),
+        };
+        self.node(place).silences.set(draft).await.unwrap();
     }
 
     /// Posts to these nodes that the alert fires, for a minute unless it is posted again.

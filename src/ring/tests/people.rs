@@ -10,7 +10,6 @@ use super::{
 use crate::{
     cluster::{MemberState, codec::Blob},
     decisions::LastQuieted,
-    silence::{Draft, MatcherText},
 };
 
 const ALL: [usize; 3] = [0, 1, 2];
@@ -89,20 +88,7 @@ fn seconds_ago(world: &World, found: &LastQuieted, id: &str) -> Option<(i64, u32
 #[tokio::test(start_paused = true)]
 async fn what_a_silence_kept_quiet_last_is_asked_of_all_nodes() {
     let mut world = World::new([0; 3]).await;
-    let draft = Draft {
-        id: None,
-        matchers: vec![MatcherText {
-            op: crate::alert::matcher::MatchOp::Equal,
-            name: "alertname".to_owned(),
-            value: "a".to_owned(),
-        }],
-        starts_at: None,
-        ends_at: Some(world.clock.now() + delta(secs(3600.0))),
-        created_by: String::new(),
-        comment: String::new(),
-        annotations: BTreeMap::default(),
-    };
-    world.node(2).silences.set(draft).await.unwrap();
+    world.silence(2, "a").await;
     world.pass(1.0).await;
     let id: Arc<str> = {
         let all = world.node(2).silences.query(&crate::silence::Query::default());

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::decisions::{Answered, Outcome, Page, Phase, Query, Why};
-use crate::silence::{Draft, MatcherText};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
@@ -154,20 +153,7 @@ async fn what_ran_out_is_not_called_resolved_while_a_node_is_out_of_sight() {
 #[tokio::test(start_paused = true)]
 async fn a_silence_of_one_node_holds_on_all_within_a_moment() {
     let world = World::new([0; 3]).await;
-    let draft = Draft {
-        id: None,
-        matchers: vec![MatcherText {
-            op: crate::alert::matcher::MatchOp::Equal,
-            name: "alertname".to_owned(),
-            value: "a".to_owned(),
-        }],
-        starts_at: None,
-        ends_at: Some(world.clock.now() + delta(secs(3600.0))),
-        created_by: String::new(),
-        comment: String::new(),
-        annotations: BTreeMap::default(),
-    };
-    world.node(2).silences.set(draft).await.unwrap();
+    world.silence(2, "a").await;
     world.pass(0.05).await;
     for node in world.alive() {
         assert_eq!(node.silences.counts(node.clock.now()).active, 1);
