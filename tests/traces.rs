@@ -175,7 +175,10 @@ fn a_post_and_a_notification_are_traces_and_a_reload_changes_the_collector() {
     }
     let shown = outside.hooked.lock().unwrap()[0]["traceparent"].to_str().unwrap().to_owned();
     assert_eq!(shown, format!("00-{}-{}-01", hex(&sent.trace), hex(&sent.span)));
-    assert!(server.metric("alertmanager_tracing_spans_exported_total") >= Some(5.0));
+    // The server counts them when it has read the answer that this collector gave just now.
+    wait_for("the count of spans", LIMIT, || {
+        server.metric("alertmanager_tracing_spans_exported_total").filter(|exported| *exported >= 5.0)
+    });
     assert!(!server.log().contains("\"level\":\"ERROR\""), "{}", server.log());
 
     // A section that cannot work leaves the old one in force.
